@@ -1,0 +1,117 @@
+"""What is asked of a GPU call and what comes back: frozen, picklable, checked before a GPU is asked for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .errors import RequestError
+
+Role = Literal["system", "user", "assistant"]
+Ended = Literal["complete", "length", "deadline", "stopped", "interrupted"]
+"""How an answer ended: by itself, at max_new_tokens, at the deadline, by Stop, or because the call died."""
+
+MAX_PROMPT_CHARACTERS = 100_000
+MAX_MESSAGES = 1_000
+MAX_NEW_TOKENS = 32_768
+MAX_SEED = 2**31 - 1
+
+
+def check_number(
+    name: str, value: Any, low: float, high: float, *, whole: bool = False
+) -> None:
+    """Raise RequestError unless `value` is a number (whole, if asked) from `low` to `high`."""
+    kinds = int if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value):
+        raise RequestError(f"{name} must be a {'whole ' if whole else ''}number, not {str(value)[:40]!r}.")
+    if not low <= value <= high:
+        raise RequestError(f"{name} is {value:g}, and must be from {low:g} to {high:g}.")
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+    def __post_init__(self) -> None:
+        if self.role not in ("system", "user", "assistant"):
+            raise RequestError(f"A message is by system, user or assistant, not by {str(self.role)[:40]!r}.")
+        if not isinstance(self.content, str):
+            raise RequestError("A message is a text.")
+        if len(self.content) > MAX_PROMPT_CHARACTERS:
+            raise RequestError(
+                f"The message has {len(self.content):,} characters, and at most {MAX_PROMPT_CHARACTERS:,} can be read."
+            )
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    """One question to a chat model, with the conversation before it.
+
+    Args:
+        messages: oldest first; the last is the user's, or with `go_on` the assistant's that is to be continued.
+        max_new_tokens: the most tokens the answer may have, 1 to 32,768.
+        temperature: 0 (always the likeliest token) to 2.
+        top_p: 0 < top_p <= 1, the probability mass that is sampled from.
+        top_k: how many of the likeliest tokens are sampled from, 0 (all) to 1,000.
+        repetition_penalty: 1 (none) to 2.
+        seed: 0 to 2**31 - 1 for the same answer again; None: another each time.
+        go_on: continue the last message, which is the assistant's.
+
+    Raises:
+        RequestError: anything is empty, of the wrong type or out of range.
+    """
+
+    messages: tuple[Message, ...]
+    max_new_tokens: int = 512
+    temperature: float = 0.7
+    top_p: float = 0.95
+    top_k: int = 50
+    repetition_penalty: float = 1.0
+    seed: int | None = None
+    go_on: bool = False
+
+    def __post_init__(self) -> None:
+        self._check_messages()
+        check_number("Max new tokens", self.max_new_tokens, 1, MAX_NEW_TOKENS, whole=True)
+        check_number("Temperature", self.temperature, 0, 2)
+        check_number("Top-p", self.top_p, 0.01, 1)
+        check_number("Top-k", self.top_k, 0, 1000, whole=True)
+        check_number("Repetition penalty", self.repetition_penalty, 1, 2)
+        if self.seed is not None:
+            check_number("Seed", self.seed, 0, MAX_SEED, whole=True)
+
+    def _check_messages(self) -> None:
+        if not self.messages:
+            raise RequestError("There is no message.")
+        if len(self.messages) > MAX_MESSAGES:
+            raise RequestError(f"The conversation has {len(self.messages):,} messages, and at most {MAX_MESSAGES:,} fit.")
+        last = self.messages[-1]
+        if last.role != ("assistant" if self.go_on else "user"):
+            raise RequestError("There is no answer to continue." if self.go_on else "There is no question to answer.")
+        if not last.content.strip():
+            raise RequestError("The message is empty.")
+
+
+@dataclass(frozen=True)
+class ChatReply:
+    """An answer, whole or as far as it came."""
+
+    text: str
+    """Without the model's reasoning; with `go_on`, only what was added."""
+    ended: Ended = "complete"
+    prompt_tokens: int = 0
+    new_tokens: int = 0
+    seconds: float = 0.0
+    """From the first token to the last, on the GPU."""
+    left_out: int = 0
+    """Messages at the start of the conversation that no longer fit the model's context."""
+    reasoning: str = ""
+    """What the model thought first, where it marks that (<think>...</think>)."""
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        return self.new_tokens / self.seconds if self.seconds > 0 else None
