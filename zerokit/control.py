@@ -96,9 +96,7 @@ def enter(control: Control) -> None:
     _current.set(control)
 
 
-def progress(
-    done: float | None = None, total: float | None = None, text: str = "", *, made: Any = None
-) -> None:
+def progress(done: float | None = None, total: float | None = None, text: str = "", *, made: Any = None) -> None:
     """Report progress from inside a function under `@zerokit.gpu`; it reaches the visitor's page.
 
     Outside a GPU call it does nothing, so that a function can be tried without one.

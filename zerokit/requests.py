@@ -18,9 +18,7 @@ MAX_NEW_TOKENS = 32_768
 MAX_SEED = 2**31 - 1
 
 
-def check_number(
-    name: str, value: Any, low: float, high: float, *, whole: bool = False
-) -> None:
+def check_number(name: str, value: Any, low: float, high: float, *, whole: bool = False) -> None:
     """Raise RequestError unless `value` is a number (whole, if asked) from `low` to `high`."""
     kinds = int if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value):
@@ -88,7 +86,9 @@ class ChatRequest:
         if not self.messages:
             raise RequestError("There is no message.")
         if len(self.messages) > MAX_MESSAGES:
-            raise RequestError(f"The conversation has {len(self.messages):,} messages, and at most {MAX_MESSAGES:,} fit.")
+            raise RequestError(
+                f"The conversation has {len(self.messages):,} messages, and at most {MAX_MESSAGES:,} fit."
+            )
         last = self.messages[-1]
         if last.role != ("assistant" if self.go_on else "user"):
             raise RequestError("There is no answer to continue." if self.go_on else "There is no question to answer.")

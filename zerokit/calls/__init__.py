@@ -1,0 +1,8 @@
+"""The GPU call: estimate, reservation, worker, heartbeats, deadline, errors, settling."""
+
+from .call import Beat, Outcome
+from .duration import Estimator, Linear
+from .function import GPUFunction, Quote, gpu, to_gradio
+from .usage import Usage
+
+__all__ = ["Beat", "Estimator", "GPUFunction", "Linear", "Outcome", "Quote", "Usage", "gpu", "to_gradio"]

@@ -1,0 +1,281 @@
+"""What calls really took, and what the next one will take.
+
+A kind of work is a line through the origin of its features: seconds = b . x, every b >= 0, so a forecast is never
+negative and never falls when a feature grows. b is fitted to the last calls, each weighed by its relative error, with
+the prior (scaled to those calls) as a weak pull where they say little. What is reserved is the forecast times the
+95th percentile of the ratios seen, and never less than a recent call that asked for no more.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import settings
+
+log = logging.getLogger("zerokit")
+
+FILE_VERSION = 1
+KEPT_CALLS = 64
+KEPT_COLD = 16
+KEPT_LENGTHS = 200
+QUANTILE = 0.95
+RECENT = 8
+"""Calls that a forecast may not fall below."""
+LONGEST_S = 86_400.0
+
+
+class Timing:
+    """The seconds of one kind of work.
+
+    Args:
+        prior: seconds per unit of each feature, before any call was seen.
+    """
+
+    def __init__(self, prior: Mapping[str, float]) -> None:
+        self.names = tuple(prior)
+        self.prior = np.array([_seconds(prior[name]) for name in self.names])
+        self.calls: list[tuple[tuple[float, ...], float]] = []
+        self._fitted = self.prior
+        self._margin = 1.0
+
+    def observe(self, features: Mapping[str, float], seconds: float) -> None:
+        """Learn from a call: its features (units as in the prior) and the seconds it took."""
+        x = self._vector(features)
+        if not math.isfinite(seconds) or seconds < 0 or not any(x):
+            return
+        self.calls = [*self.calls, (x, min(seconds, LONGEST_S))][-KEPT_CALLS:]
+        self._fit()
+
+    def forecast(self, features: Mapping[str, float]) -> float:
+        """Seconds that such a call will probably not exceed."""
+        x = self._vector(features)
+        padding = 1 + 0.5 / (len(self.calls) + 1)
+        seconds = float(np.dot(self._fitted, x)) * self._margin * padding
+        return max([seconds, *(seen for other, seen in self.calls[-RECENT:] if _covers(x, other))])
+
+    def _vector(self, features: Mapping[str, float]) -> tuple[float, ...]:
+        return tuple(max(0.0, float(features.get(name, 0.0))) for name in self.names)
+
+    def _fit(self) -> None:
+        x = np.array([call[0] for call in self.calls])
+        y = np.array([max(call[1], 1e-3) for call in self.calls])
+        ratios = y / np.maximum(x @ self.prior, 1e-9)
+        prior = self.prior * float(np.median(ratios))
+        age = np.arange(len(y))[::-1]
+        weight = 0.97**age / y
+        pull = math.sqrt(0.1) * x.mean(axis=0) / y.mean()
+        rows = np.vstack([x * weight[:, None], np.diag(pull)])
+        self._fitted = _nonnegative_least_squares(rows, np.concatenate([y * weight, pull * prior]))
+        seen = y / np.maximum(x @ self._fitted, 1e-9)
+        self._margin = max(1.0, float(np.quantile(seen, QUANTILE)))
+
+
+def _covers(x: Sequence[float], other: Sequence[float]) -> bool:
+    return all(mine >= theirs for mine, theirs in zip(x, other, strict=True))
+
+
+def _nonnegative_least_squares(a: Any, b: Any) -> Any:
+    """The exact solution for a handful of columns: the best of the unconstrained ones over all subsets."""
+    columns = range(a.shape[1])
+    best, least = np.zeros(a.shape[1]), float(np.sum(b**2))
+    for count in range(1, a.shape[1] + 1):
+        for chosen in combinations(columns, count):
+            found = np.linalg.lstsq(a[:, chosen], b, rcond=None)[0]
+            if (found < 0).any():
+                continue
+            error = float(np.sum((a[:, chosen] @ found - b) ** 2))
+            if error < least:
+                best, least = np.zeros(a.shape[1]), error
+                best[list(chosen)] = found
+    return best
+
+
+class Cold:
+    """Whether the next call has to load first, and how long that takes.
+
+    A worker stays warm as long as the scheduler leaves it alone, which nobody tells us: after a pause like one that was
+    warm lately, warm is expected.
+    """
+
+    def __init__(self, prior_s: float) -> None:
+        self.prior_s = _seconds(prior_s)
+        self.seconds: list[float] = []
+        self._pauses: list[tuple[float, bool]] = []
+        self._last_end: float | None = None
+
+    def observe(self, now: float, asked_at: float, cold: bool, cold_s: float) -> None:
+        if self._last_end is not None:
+            self._pauses = [*self._pauses, (max(0.0, asked_at - self._last_end), cold)][-KEPT_COLD:]
+        self._last_end = now
+        if cold and math.isfinite(cold_s):
+            self.seconds = [*self.seconds, min(max(0.0, cold_s), LONGEST_S)][-KEPT_COLD:]
+
+    def forecast(self, now: float) -> float:
+        """Seconds to add to the work of a call made now."""
+        if self._last_end is not None:
+            pause = now - self._last_end
+            cold = [was for length, was in self._pauses[-6:] if length <= pause and was]
+            warm = [was for length, was in self._pauses[-6:] if length >= pause * 0.8 and not was]
+            if (warm or pause < 5.0) and not cold:
+                return 0.0
+        return 1.2 * max(self.seconds[-4:]) if self.seconds else self.prior_s
+
+
+class Lengths:
+    """How long replies get, in tokens: for prompts like this one where there were some, else for all."""
+
+    def __init__(self, prior: int = 256) -> None:
+        self.prior = prior
+        self.seen: list[int] = []
+        self._by_words: list[tuple[frozenset[str], int]] = []
+        """In memory only: words of prompts belong in no file."""
+
+    def observe(self, prompt: str, tokens: int, cut: bool = False) -> None:
+        """Learn a reply's length; one that was cut would have been longer."""
+        tokens = max(1, int(tokens * 1.5) if cut else tokens)
+        self.seen = [*self.seen, tokens][-KEPT_LENGTHS:]
+        self._by_words = [*self._by_words, (_words(prompt), tokens)][-KEPT_LENGTHS:]
+
+    def forecast(self, prompt: str, at_most: int) -> int:
+        """Tokens that the reply will probably not exceed; never above `at_most`."""
+        words = _words(prompt)
+        alike = [tokens for others, tokens in self._by_words if _likeness(words, others) >= 0.6]
+        if alike:
+            expected = max(alike[-RECENT:]) * 1.1 + 2
+        elif self.seen:
+            weight = min(1.0, len(self.seen) / 8)
+            expected = weight * float(np.quantile(self.seen, 0.9)) * 1.1 + (1 - weight) * self.prior + 2
+        else:
+            expected = self.prior
+        return max(1, min(at_most, math.ceil(expected)))
+
+
+def _words(prompt: str) -> frozenset[str]:
+    return frozenset(prompt.lower().split()[:64])
+
+
+def _likeness(one: frozenset[str], other: frozenset[str]) -> float:
+    return len(one & other) / len(one | other) if one and other else 0.0
+
+
+class Kind:
+    """What is known of one kind of work; guarded by the lock of its `Calibration`."""
+
+    def __init__(self, prior: Mapping[str, float], cold_prior_s: float) -> None:
+        self.timing, self.cold, self.lengths = Timing(prior), Cold(cold_prior_s), Lengths()
+
+    def dump(self) -> dict[str, Any]:
+        return {
+            "features": list(self.timing.names),
+            "calls": [[*x, y] for x, y in self.timing.calls],
+            "cold_s": self.cold.seconds,
+            "lengths": self.lengths.seen,
+        }
+
+    def load(self, facts: Any) -> None:
+        """Take over what a file says, leaving out whatever is not a sane number."""
+        if not isinstance(facts, dict) or facts.get("features") != list(self.timing.names):
+            return
+        for row in _numbers_of(facts.get("calls"), rows=True)[-KEPT_CALLS:]:
+            if len(row) == len(self.timing.names) + 1:
+                self.timing.calls.append((tuple(row[:-1]), row[-1]))
+        if self.timing.calls:
+            self.timing._fit()
+        self.cold.seconds = _numbers_of(facts.get("cold_s"))[-KEPT_COLD:]
+        self.lengths.seen = [max(1, int(n)) for n in _numbers_of(facts.get("lengths"))][-KEPT_LENGTHS:]
+
+
+class Calibration:
+    """All kinds of an app, saved after each call, so that a restarted Space reserves well from its first call.
+
+    Args:
+        path: where it is kept; None: in memory only. A file that is broken, or of another version, is left out.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.lock = threading.RLock()
+        self._kinds: dict[str, Kind] = {}
+        self._facts = _read(path)
+
+    def kind(self, key: str, prior: Mapping[str, float], cold_prior_s: float) -> Kind:
+        with self.lock:
+            if key not in self._kinds:
+                kind = Kind(prior, cold_prior_s)
+                kind.load(self._facts.get(key))
+                self._kinds[key] = kind
+            return self._kinds[key]
+
+    def save(self) -> None:
+        """Write the file whole and put it in place at once: a reader never sees half of it."""
+        if self.path is None:
+            return
+        with self.lock:
+            kinds = {**self._facts, **{key: kind.dump() for key, kind in self._kinds.items()}}
+            text = json.dumps({"version": FILE_VERSION, "kinds": kinds})
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                with tempfile.NamedTemporaryFile("w", dir=self.path.parent, delete=False) as file:
+                    file.write(text)
+                os.replace(file.name, self.path)
+            except OSError as exc:
+                log.warning("Durations are not kept between starts: %s cannot be written (%s).", self.path, exc)
+                self.path = None
+
+
+_shared: Calibration | None = None
+_shared_lock = threading.Lock()
+
+
+def shared() -> Calibration:
+    """The calibration of this program."""
+    global _shared
+    with _shared_lock:
+        if _shared is None:
+            _shared = Calibration(settings.calibration_path())
+        return _shared
+
+
+def _read(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        facts = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as exc:
+        log.warning("Durations start afresh: %s cannot be read (%s).", path, exc)
+        return {}
+    if not isinstance(facts, dict) or facts.get("version") != FILE_VERSION:
+        return {}
+    kinds = facts.get("kinds")
+    return kinds if isinstance(kinds, dict) else {}
+
+
+def _numbers_of(values: Any, *, rows: bool = False) -> list[Any]:
+    if not isinstance(values, list):
+        return []
+    if rows:
+        return [row for row in values if isinstance(row, list) and len(_numbers_of(row)) == len(row)]
+    return [float(v) for v in values if _is_sane(v)]
+
+
+def _is_sane(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1e9
+
+
+def _seconds(value: float) -> float:
+    if not math.isfinite(value) or value < 0:
+        raise ValueError(f"Seconds are from 0 up, not {value!r}.")
+    return float(value)

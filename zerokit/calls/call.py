@@ -1,0 +1,87 @@
+"""`Call`: the one object that travels to the worker, and what comes back from it.
+
+The worker's clock starts when the GPU is granted. The main process learns that moment from pickling: `spaces` pickles
+the arguments of a call right after the scheduler has granted it (`zero/wrappers.py`, `worker.arg_queue.put`), so
+`Call.__getstate__` stamps it. `time.monotonic` is one clock for all processes of a machine.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ..control import Progress
+from ..requests import Ended
+from .usage import Usage
+
+HEARTBEAT_S = 0.2
+"""Seconds between two signals of a worker: Stop acts at the next one, and a lost call loses at most this much."""
+
+
+@dataclass
+class Call:
+    """One call of one decorated function."""
+
+    function: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    declared_s: int | None = None
+    granted_s: int | None = None
+    granted_at: float | None = field(default=None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        self.granted_at = time.monotonic()
+        return self.__dict__.copy()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What went wrong, in a form that always survives pickling."""
+
+    kind: str
+    """The name of the class in zerokit.errors; "gradio" for the author's own gr.Error."""
+    message: str
+    title: str = ""
+    traceback: str = ""
+
+
+@dataclass(frozen=True)
+class Signal:
+    """What a worker says: every heartbeat, and once at the end."""
+
+    started_at: float
+    """When the function began, on the machine's monotonic clock."""
+    cold: bool
+    progress: Progress
+    made: bytes | None = None
+    """Pickled: all that was made so far, if it is new."""
+    final: bool = False
+    value: bytes | None = None
+    failure: Failure | None = None
+    ended: Ended = "complete"
+    ended_at: float = 0.0
+
+
+@dataclass(frozen=True)
+class Beat:
+    """What the page can show while a call runs."""
+
+    phase: Literal["waiting", "waking", "running"]
+    """Waiting for a GPU; the GPU is there and loads; the function runs."""
+    progress: Progress = field(default_factory=Progress)
+    made: Any = None
+    """All that was made so far, None: nothing yet."""
+    elapsed_s: float = 0.0
+    left_s: float | None = None
+    """Seconds until the deadline; None where there is none."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a call ended. `value` is the result, or with `failure` what was made until then (None: nothing)."""
+
+    value: Any
+    ended: Ended
+    usage: Usage
+    failure: Exception | None = None

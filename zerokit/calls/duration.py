@@ -1,0 +1,239 @@
+"""From a call's arguments to the seconds it declares."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from ..errors import UsageError
+from ..quota import platform
+from ..requests import ChatReply
+from . import calibration
+from .calibration import Calibration, Kind
+from .deadline import declared_for_work
+from .usage import Usage
+
+LOADING_BYTES_PER_S = 2e9
+"""Weights from disk to the card, until a cold start has been seen; an assumption, corrected by the first one."""
+COLD_START_S = 2.0
+"""Starting a worker, before any weights; an assumption, corrected by the first cold start."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a call should declare, in seconds, and the least with which it is of use."""
+
+    declared_s: float
+    least_declared_s: float
+
+
+class Estimator:
+    """How many seconds a function's calls declare."""
+
+    def bind(self, function: Callable[..., Any]) -> Estimator:
+        """The estimator for this function."""
+        return self
+
+    def estimate(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, size: str | None, factor: float | None
+    ) -> Estimate:
+        raise UsageError(f"{type(self).__name__} does not say how long a call takes: give it an `estimate` method.")
+
+    def observe(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], usage: Usage, value: Any, finished: bool
+    ) -> None:
+        """Learn from a call that is over; `value` is what it gave, `finished` whether it came to its own end."""
+
+
+class Fixed(Estimator):
+    """The same seconds for each call."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = _checked(seconds)
+
+    def estimate(self, args: Any, kwargs: Any, *, size: str | None, factor: float | None) -> Estimate:
+        return Estimate(self.seconds, self.seconds)
+
+
+class Declared(Estimator):
+    """Seconds from a callable of the function's arguments, as `spaces.GPU` takes one."""
+
+    def __init__(self, function: Callable[..., float | timedelta]) -> None:
+        self.function = function
+
+    def estimate(self, args: Any, kwargs: Any, *, size: str | None, factor: float | None) -> Estimate:
+        try:
+            inspect.signature(self.function).bind(*args, **kwargs)
+        except TypeError as exc:
+            raise UsageError(f"The duration callable must take the function's own arguments: {exc}.") from exc
+        seconds = self.function(*args, **kwargs)
+        if isinstance(seconds, timedelta):
+            seconds = seconds.total_seconds()
+        seconds = _checked(seconds)
+        return Estimate(seconds, seconds)
+
+
+class Linear(Estimator):
+    """Seconds that grow with the arguments, corrected by what calls really take.
+
+    Args:
+        base_s: seconds of work of any call, the cold start apart.
+        per: seconds for each unit of an argument, or of an attribute of the first argument (a request's field).
+        cold_s: seconds of a cold start.
+        name: under which it is learned; by default the function's.
+        calibration: where it is learned; by default the program's own.
+
+    Example:
+        >>> Linear(base_s=2, per={"steps": 0.35})
+    """
+
+    def __init__(
+        self,
+        base_s: float,
+        per: Mapping[str, float] | None = None,
+        *,
+        cold_s: float = COLD_START_S,
+        name: str = "",
+        calibration: Calibration | None = None,
+    ) -> None:
+        self.prior = {
+            "call": _checked(base_s),
+            **{key: _checked(value) for key, value in (per or {}).items()},
+        }
+        self.cold_s, self.name = _checked(cold_s), name
+        self._calibration = calibration
+        self._signature: inspect.Signature | None = None
+
+    def bind(self, function: Callable[..., Any]) -> Estimator:
+        bound = object.__new__(type(self))
+        bound.__dict__.update(self.__dict__)
+        bound.name = self.name or f"{function.__module__}.{function.__qualname__}"
+        bound._signature = inspect.signature(function)
+        return bound
+
+    def estimate(self, args: Any, kwargs: Any, *, size: str | None, factor: float | None) -> Estimate:
+        with self.calibration.lock:
+            kind = self.kind
+            cold_s = kind.cold.forecast(time.monotonic())
+            work_s = cold_s + kind.timing.forecast(self.features(args, kwargs))
+            least_s = min(work_s, cold_s + kind.timing.forecast(self.least_features(args, kwargs)))
+        return Estimate(declared_for_work(work_s, size, factor), declared_for_work(least_s, size, factor))
+
+    def observe(self, args: Any, kwargs: Any, usage: Usage, value: Any, finished: bool) -> None:
+        if not usage.ran:
+            return
+        features = self.observed_features(args, kwargs, value)
+        with self.calibration.lock:
+            kind = self.kind
+            now = time.monotonic()
+            kind.cold.observe(now, now - usage.used_s - usage.queued_s, usage.cold, usage.cold_s)
+            if features is not None and (finished or usage.work_s > kind.timing.forecast(features)):
+                kind.timing.observe(features, usage.work_s)
+            self.learn(kind, args, value, finished)
+            self.calibration.save()
+
+    @property
+    def calibration(self) -> Calibration:
+        return self._calibration or calibration.shared()
+
+    @property
+    def kind(self) -> Kind:
+        return self.calibration.kind(self.name, self.prior, self.cold_s)
+
+    def features(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, float]:
+        """Units of each kind of work that this call asks for."""
+        values: dict[str, Any] = dict(kwargs)
+        if self._signature is not None:
+            bound = self._signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            values = dict(bound.arguments)
+        first = args[0] if args else next(iter(values.values()), None)
+        return {"call": 1.0, **{key: _units(key, values, first) for key in self.prior if key != "call"}}
+
+    def least_features(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, float]:
+        """Units of the shortest call that is still of use."""
+        return self.features(args, kwargs)
+
+    def observed_features(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], value: Any
+    ) -> dict[str, float] | None:
+        """Units that the call really did; None when that cannot be told."""
+        return self.features(args, kwargs)
+
+    def learn(self, kind: Kind, args: tuple[Any, ...], value: Any, finished: bool) -> None:
+        """Learn more than seconds."""
+
+
+class Learned(Linear):
+    """For a function that says nothing: the platform's default of 60 s, corrected by what calls take."""
+
+    def __init__(self, name: str, *, calibration: Calibration | None = None) -> None:
+        wall_s = platform.granted_s(platform.DEFAULT_DECLARED_S) / 1.5  # the padding of a first call
+        super().__init__(wall_s - COLD_START_S, name=name, calibration=calibration)
+
+
+class ChatDuration(Linear):
+    """Seconds of an answer: prompt tokens read, new tokens written at the length that replies really have.
+
+    The first argument of the call has `prompt_tokens`, `max_new_tokens` and `question`.
+
+    Args:
+        parameters: of the model; the prior takes a card that reads 20,000 and writes 1,000 tokens per second for a
+            billion of them (an assumption, corrected from the first call on).
+        packed_bytes: of the weights, for the cold start.
+        name: under which it is learned; should name the model.
+    """
+
+    USEFUL_TOKENS = 16
+    """An answer shorter than that is not worth a run."""
+
+    def __init__(
+        self, parameters: int, packed_bytes: int, *, name: str, calibration: Calibration | None = None
+    ) -> None:
+        billions = max(0.1, parameters / 1e9)
+        super().__init__(
+            0.3,
+            {"prompt_tokens": billions / 20_000, "new_tokens": billions / 1_000 + 0.01},
+            cold_s=COLD_START_S + packed_bytes / LOADING_BYTES_PER_S,
+            name=name,
+            calibration=calibration,
+        )
+
+    def features(self, args: Any, kwargs: Any) -> dict[str, float]:
+        chat = args[0]
+        tokens = self.kind.lengths.forecast(chat.question, chat.max_new_tokens)
+        return {"call": 1.0, "prompt_tokens": chat.prompt_tokens, "new_tokens": tokens}
+
+    def least_features(self, args: Any, kwargs: Any) -> dict[str, float]:
+        tokens = min(self.USEFUL_TOKENS, args[0].max_new_tokens)
+        return {**self.features(args, kwargs), "new_tokens": tokens}
+
+    def observed_features(self, args: Any, kwargs: Any, value: Any) -> dict[str, float] | None:
+        if not isinstance(value, ChatReply) or value.new_tokens < 1:
+            return None
+        return {"call": 1.0, "prompt_tokens": args[0].prompt_tokens, "new_tokens": value.new_tokens}
+
+    def learn(self, kind: Kind, args: Any, value: Any, finished: bool) -> None:
+        if isinstance(value, ChatReply) and value.new_tokens and value.ended != "stopped":
+            cut = value.ended in ("deadline", "interrupted")
+            kind.lengths.observe(args[0].question, value.new_tokens, cut)
+
+
+def _units(name: str, values: Mapping[str, Any], first: Any) -> float:
+    value = values[name] if name in values else getattr(first, name, None)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        raise UsageError(
+            f"The estimate grows with {name!r}, and in this call that is {value!r}, not a number from 0 up."
+        )
+    return float(value)
+
+
+def _checked(seconds: Any) -> float:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds) or seconds < 0:
+        raise UsageError(f"A duration is a number of seconds from 0 up, not {seconds!r}.")
+    return float(seconds)
