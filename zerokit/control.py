@@ -91,6 +91,11 @@ def current() -> Control | None:
     return _current.get()
 
 
+def required() -> Control:
+    """The control of the call that this code runs in; one without a deadline outside a GPU call."""
+    return current() or Control()
+
+
 def enter(control: Control) -> None:
     """Make `control` the current one in this context."""
     _current.set(control)

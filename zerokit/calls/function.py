@@ -6,6 +6,7 @@ import functools
 import inspect
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -50,20 +51,26 @@ class GPUFunction(Generic[P, R]):
         estimator: Estimator,
         size: str | None,
         stream: bool,
-        left_s: float | None = None,
-        cap_s: float | None = None,
     ) -> None:
         functools.update_wrapper(self, function)
         self.function, self.estimator, self.size, self.stream = function, estimator, size, stream
-        self.left_s, self.cap_s = left_s, cap_s
-        self.key = f"{function.__module__}.{function.__qualname__}"
-        worker.functions[self.key] = function
+        self.left_s: float | None = None
+        self.cap_s: float | None = None
+        self.stop: threading.Event | None = None
+        self.key = worker.register(function)
         self._door = open_door(size)
 
     def within(self, left_s: float | None, cap_s: float | None = None) -> GPUFunction[P, R]:
         """The same function for a visitor who has `left_s` seconds left, and may reserve `cap_s` in one call."""
+        return self._with(left_s=left_s, cap_s=cap_s)
+
+    def stopped_by(self, stop: threading.Event) -> GPUFunction[P, R]:
+        """The same function; a call of it ends, with what was made until then, when `stop` is set."""
+        return self._with(stop=stop)
+
+    def _with(self, **changes: Any) -> GPUFunction[P, R]:
         other = object.__new__(type(self))
-        other.__dict__.update(self.__dict__, left_s=left_s, cap_s=cap_s)
+        other.__dict__.update(self.__dict__, **changes)
         return other
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -177,7 +184,7 @@ class _Seam:
                     break
                 if news is not None:
                     self._take(news)
-                if self.pump.visitor_is_gone():
+                if self._is_stopped():
                     self.pump.close()
                     yield self._settle(Outcome(self.made, "stopped", self._usage(), Stopped("You stopped it.")))
                     closed = False
@@ -190,6 +197,10 @@ class _Seam:
             if closed:
                 self.pump.close()
                 self._settle(Outcome(self.made, "stopped", self._usage()))
+
+    def _is_stopped(self) -> bool:
+        stop = self.function.stop
+        return (stop is not None and stop.is_set()) or self.pump.visitor_is_gone()
 
     def _take(self, signal: Signal) -> None:
         self.last = signal

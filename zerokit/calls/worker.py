@@ -46,6 +46,17 @@ functions: dict[str, Callable[..., Any]] = {}
 """The decorated functions by key; a worker finds here what its `Call` names."""
 
 
+def register(function: Callable[..., Any]) -> str:
+    """The key under which workers find this function; two of one name get two keys."""
+    name = key = f"{function.__module__}.{function.__qualname__}"
+    number = 1
+    while key in functions:
+        number += 1
+        key = f"{name}#{number}"
+    functions[key] = function
+    return key
+
+
 def work(call: Call) -> Iterator[Signal]:
     """Serve one call. Runs in the worker; off ZeroGPU in the main process."""
     global _served
