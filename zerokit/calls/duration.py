@@ -224,6 +224,42 @@ class ChatDuration(Linear):
             kind.lengths.observe(args[0].question, value.new_tokens, cut)
 
 
+class BatchDuration(ChatDuration):
+    """Seconds of many answers side by side: as long as the longest, and something for each row.
+
+    The first argument of the call has `prompt_tokens` (of all rows), `max_new_tokens` (of one), `rows` and `question`.
+    """
+
+    def __init__(
+        self, parameters: int, packed_bytes: int, *, name: str, calibration: Calibration | None = None
+    ) -> None:
+        super().__init__(parameters, packed_bytes, name=name, calibration=calibration)
+        self.prior = {**self.prior, "row_tokens": self.prior["new_tokens"] / 10}
+
+    def features(self, args: Any, kwargs: Any) -> dict[str, float]:
+        one = super().features(args, kwargs)
+        return {**one, "row_tokens": one["new_tokens"] * args[0].rows}
+
+    def least_features(self, args: Any, kwargs: Any) -> dict[str, float]:
+        one = super().least_features(args, kwargs)
+        return {**one, "row_tokens": one["new_tokens"] * args[0].rows}
+
+    def observed_features(self, args: Any, kwargs: Any, value: Any) -> dict[str, float] | None:
+        if not isinstance(value, list) or not all(isinstance(reply, ChatReply) for reply in value):
+            return None
+        lengths = [reply.new_tokens for reply in value]
+        return {
+            "call": 1.0,
+            "prompt_tokens": args[0].prompt_tokens,
+            "new_tokens": max(lengths, default=0),
+            "row_tokens": sum(lengths),
+        }
+
+    def learn(self, kind: Kind, args: Any, value: Any, finished: bool) -> None:
+        for reply in value if isinstance(value, list) else []:
+            super().learn(kind, args, reply, finished)
+
+
 def _units(name: str, values: Mapping[str, Any], first: Any) -> float:
     value = values[name] if name in values else getattr(first, name, None)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:

@@ -127,7 +127,12 @@ class GPUFunction(Generic[P, R]):
         call = Call(self.key, args, kwargs, quote.declared_s, quote.granted_s)
         yield from _Seam(self, call, quote).beats()
 
-    def _value(self, *args: Any, **kwargs: Any) -> Any:
+    def outcome(self, *args: P.args, **kwargs: P.kwargs) -> Outcome:
+        """Make the call and wait for its end: the result with how it ended and what it cost.
+
+        Raises:
+            gradio.Error: there is nothing to show for it.
+        """
         outcome = None
         for beat in self._watched(*args, **kwargs):
             if isinstance(beat, Outcome):
@@ -135,6 +140,10 @@ class GPUFunction(Generic[P, R]):
         assert outcome is not None  # the last thing of every call
         if outcome.failure is not None and outcome.value is None:
             raise to_gradio(outcome.failure)
+        return outcome
+
+    def _value(self, *args: Any, **kwargs: Any) -> Any:
+        outcome = self.outcome(*args, **kwargs)
         if outcome.ended != "complete":
             _tell_cut(outcome)
         return outcome.value

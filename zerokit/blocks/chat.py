@@ -1,0 +1,481 @@
+"""`ZeroChat`: a chat model as a page, an API and a Python object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from zerokit import control
+from zerokit.blocks import conversation
+from zerokit.blocks.conversation import Turn
+from zerokit.blocks.running import Running
+from zerokit.calls import Outcome, gpu, to_gradio
+from zerokit.calls.duration import BatchDuration, ChatDuration
+from zerokit.engines.prompts import PreparedBatch, PreparedChat
+from zerokit.engines.text import TextEngine
+from zerokit.errors import ZeroKitError
+from zerokit.quota import hub
+from zerokit.quota.meter import ZeroQuota
+from zerokit.requests import MAX_PROMPT_CHARACTERS, MAX_SEED, ChatReply, ChatRequest, Message
+
+_QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+
+
+@dataclass(frozen=True)
+class ChatWork:
+    """One answer to make: all that the estimate and the call need."""
+
+    prepared: PreparedChat
+    question: str
+
+    @property
+    def prompt_tokens(self) -> int:
+        return self.prepared.prompt_tokens
+
+    @property
+    def max_new_tokens(self) -> int:
+        return self.prepared.max_new_tokens
+
+
+@dataclass(frozen=True)
+class BatchWork:
+    """Many answers to make in one call."""
+
+    prepared: PreparedBatch
+    question: str
+
+    @property
+    def rows(self) -> int:
+        return len(self.prepared.chats)
+
+    @property
+    def prompt_tokens(self) -> int:
+        return sum(chat.prompt_tokens for chat in self.prepared.chats)
+
+    @property
+    def max_new_tokens(self) -> int:
+        return self.prepared.max_new_tokens
+
+
+class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
+    """A chat Space: a `gr.Blocks` with a model behind it.
+
+    Make it at module level, where ZeroGPU can capture the weights, and `launch()` it or nest it in other Blocks.
+
+    Args:
+        model: a model on the Hub or in a folder that has a chat template, "embedded" for the small one that comes with
+            ZeroKit, or a `TextEngine`.
+        title: above the chat; None: the model's name.
+        description: below the title; Markdown.
+        examples: questions to click.
+        system_prompt: what the model is told before every conversation; visitors can change it.
+        max_new_tokens: the most tokens of an answer, to begin with.
+        temperature: to begin with; None: the model's own, or 0.7.
+        stream: show the text as it comes, instead of whole when it is complete.
+        size: "large" (half a card, the default) or "xlarge" (a whole one, at twice the price).
+        **loading: `revision`, `token`, `dtype`, `quantization`, `trust_remote_code`, as `TextEngine` takes them.
+
+    Raises:
+        ModelError: the model cannot be used.
+
+    Example:
+        >>> demo = ZeroChat("Qwen/Qwen3-4B-Instruct-2507")
+        >>> demo.launch()
+    """
+
+    def __init__(
+        self,
+        model: str | Path | TextEngine,
+        *,
+        title: str | None = None,
+        description: str | None = None,
+        examples: Sequence[str] | None = None,
+        system_prompt: str = "",
+        max_new_tokens: int = 512,
+        temperature: float | None = None,
+        stream: bool = False,
+        size: str | None = None,
+        **loading: Any,
+    ) -> None:
+        self.engine = model if isinstance(model, TextEngine) else TextEngine(model, **loading)
+        self.show_stream = stream
+        self.defaults = _Defaults.of(self.engine, system_prompt, max_new_tokens, temperature)
+        self._running = Running()
+        self._reply, self._replies = _gpu_functions(self.engine, size)
+        self.settings = self._make_settings()
+        self.quota = ZeroQuota(render=False)
+        self.go_on_button = gr.Button("Continue", size="sm", visible=False, render=False)
+        super().__init__(
+            self._answer,
+            chatbot=gr.Chatbot(
+                show_label=False, scale=1, height="60vh", min_height=240, buttons=["copy"], render=False
+            ),
+            textbox=gr.Textbox(
+                show_label=False,
+                placeholder="Ask something",
+                scale=7,
+                autofocus=True,
+                submit_btn=True,
+                stop_btn=True,
+                max_lines=12,
+                render=False,
+            ),
+            additional_inputs=[*self.settings, self.quota],
+            additional_inputs_accordion=gr.Accordion("Settings", open=False, render=False),
+            additional_outputs=[self.quota, self.go_on_button],
+            examples=[[example] for example in examples] if examples else None,
+            title=title or self.engine.name,
+            description=description,
+            editable=True,
+            save_history=True,
+            concurrency_limit=None,
+            show_progress="hidden",
+            validator=_check_prompt,
+            api_visibility="private",
+        )
+        with self:
+            self._add_events()
+
+    def ask(self, prompt: str, *, system_prompt: str | None = None, **settings: Any) -> ChatReply:
+        """Answer one question without a page.
+
+        Args:
+            prompt: the question.
+            system_prompt: None: the block's own.
+            **settings: fields of `ChatRequest`, such as `max_new_tokens` or `seed`.
+
+        Raises:
+            RequestError: the prompt or a setting cannot be used.
+            gradio.Error: the GPU call failed.
+        """
+        return self.chat([Message("user", prompt)], system_prompt=system_prompt, **settings)
+
+    def chat(
+        self, messages: Sequence[Message | Turn], *, system_prompt: str | None = None, **settings: Any
+    ) -> ChatReply:
+        """Answer the last message of a conversation, as `Message`s or dicts with role and content."""
+        work = self._work(self._request(messages, system_prompt, settings))
+        return self._reply(work)
+
+    def batch(self, prompts: Sequence[str], *, system_prompt: str | None = None, **settings: Any) -> list[ChatReply]:
+        """Answer many questions in one reservation, side by side; in parts where the memory is too small for all."""
+        requests = [self._request([Message("user", prompt)], system_prompt, settings) for prompt in prompts]
+        return self._replies(BatchWork(self.engine.prepare_batch(requests), max(prompts, key=len)))
+
+    def _request(
+        self, messages: Sequence[Message | Turn], system_prompt: str | None, settings: dict[str, Any]
+    ) -> ChatRequest:
+        said = [turn if isinstance(turn, Message) else Message(turn["role"], turn["content"]) for turn in messages]
+        system = self.defaults.system_prompt if system_prompt is None else system_prompt
+        if system.strip() and said and said[0].role != "system":
+            said.insert(0, Message("system", system.strip()))
+        return ChatRequest(tuple(said), **{**self.defaults.sampling, **settings})
+
+    def _work(self, request: ChatRequest) -> ChatWork:
+        question = next((m.content for m in reversed(request.messages) if m.role == "user"), "")
+        return ChatWork(self.engine.prepare(request), question)
+
+    # What the page does.
+
+    def _make_settings(self) -> list[gr.components.Component]:
+        start = self.defaults.sampling
+        return [
+            gr.Textbox(
+                self.defaults.system_prompt,
+                label="System prompt",
+                lines=2,
+                max_length=MAX_PROMPT_CHARACTERS,
+                render=False,
+            ),
+            gr.Slider(
+                1,
+                min(8192, self.engine.context_tokens),
+                start["max_new_tokens"],
+                step=1,
+                label="Max new tokens",
+                info="The most an answer may have",
+                render=False,
+            ),
+            gr.Slider(
+                0,
+                2,
+                start["temperature"],
+                step=0.05,
+                label="Temperature",
+                info="0: always the likeliest word",
+                render=False,
+            ),
+            gr.Slider(0.01, 1, start["top_p"], step=0.01, label="Top-p", render=False),
+            gr.Slider(0, 200, start["top_k"], step=1, label="Top-k", info="0: all", render=False),
+            gr.Slider(1, 2, start["repetition_penalty"], step=0.01, label="Repetition penalty", render=False),
+            gr.Number(None, label="Seed", info="Empty: another each time", precision=0, render=False),
+        ]
+
+    def _render_footer(self) -> None:
+        """Gradio's own footer, with Continue and the quota bar above the settings."""
+        self.go_on_button.render()
+        self.quota.render()
+        super()._render_footer()
+
+    def _add_events(self) -> None:
+        for component in (self.go_on_button, self.quota):
+            if not component.is_rendered:
+                component.render()
+        go_on = self.go_on_button.click(
+            self._go_on,
+            [self.chatbot, *self.settings, self.quota],
+            [self.chatbot, self.quota, self.go_on_button],
+            concurrency_limit=None,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+        go_on.then(lambda turns: (turns, turns), self.chatbot, [self.chatbot_state, self.chatbot_value], **_QUIET)
+        self.quota.price(self._price, [*self.settings, self.chatbot])
+        gr.on(
+            [self.chatbot.clear, self.chatbot.undo, self.new_chat_button.click],
+            lambda: gr.update(visible=False),
+            None,
+            self.go_on_button,
+            **_QUIET,
+        )
+        gr.api(self._api_chat, api_name="chat", concurrency_limit=None)
+
+    def _setup_stop_events(self, event_triggers: Any, events_to_cancel: Any, after_success: Any) -> None:
+        """Gradio's buttons, but Stop ends the call instead of its event: what was made comes as the answer."""
+        super()._setup_stop_events(event_triggers, [], after_success)
+        submit = self.textbox.submit_btn
+        for event in events_to_cancel:
+            event.then(lambda: gr.Textbox(submit_btn=submit, stop_btn=False), None, self.textbox, **_QUIET)
+        self.textbox.stop(self._stop, None, None, **_QUIET)
+
+    def _stop(self, request: gr.Request) -> None:
+        self._running.stop(request.session_hash)
+
+    def _answer(
+        self,
+        message: str,
+        history: list[Turn],
+        system_prompt: str,
+        max_new_tokens: int,
+        temperature: float,
+        top_p: float,
+        top_k: int,
+        repetition_penalty: float,
+        seed: int | None,
+        meter: dict[str, Any] | None,
+        request: gr.Request,
+        token: gr.OAuthToken | None,
+    ) -> Iterator[tuple[list[Turn], Any, Any]]:
+        """Answer a message on the page."""
+        try:
+            settings = _sampling(max_new_tokens, temperature, top_p, top_k, repetition_penalty, seed)
+            said = [*conversation.for_model(history, system_prompt), Message("user", message)]
+            work = self._work(ChatRequest(tuple(said), **settings))
+        except ZeroKitError as exc:
+            yield [conversation.failed(exc)], gr.skip(), gr.skip()
+            return
+        for turns, outcome in self._run(work, request, token):
+            if outcome is None:
+                yield turns, gr.skip(), gr.update(visible=False)
+            else:
+                yield turns, self._settled(meter, token, outcome), gr.update(visible=conversation.can_go_on(turns))
+
+    def _go_on(
+        self,
+        history: list[Turn],
+        system_prompt: str,
+        max_new_tokens: int,
+        temperature: float,
+        top_p: float,
+        top_k: int,
+        repetition_penalty: float,
+        seed: int | None,
+        meter: dict[str, Any] | None,
+        request: gr.Request,
+        token: gr.OAuthToken | None,
+    ) -> Iterator[tuple[list[Turn], Any, Any]]:
+        """Continue the last answer, which was cut."""
+        turns = conversation.without_notes_at_end(history)
+        try:
+            settings = _sampling(max_new_tokens, temperature, top_p, top_k, repetition_penalty, seed)
+            said = conversation.for_model(turns, system_prompt, go_on=True)
+            work = self._work(ChatRequest(tuple(said), go_on=True, **settings))
+        except ZeroKitError as exc:
+            yield [*history, conversation.failed(exc)], gr.skip(), gr.skip()
+            return
+        for added, outcome in self._run(work, request, token):
+            shown = conversation.joined(turns, added)
+            if outcome is None:
+                yield shown, gr.skip(), gr.update(visible=False)
+            else:
+                yield shown, self._settled(meter, token, outcome), gr.update(visible=conversation.can_go_on(shown))
+
+    def _run(
+        self, work: ChatWork, request: gr.Request, token: gr.OAuthToken | None
+    ) -> Iterator[tuple[list[Turn], Outcome | None]]:
+        """Make the call: what the page shows meanwhile, and at last the answer with its outcome."""
+        left_s = _left_s(token)
+        show = conversation.streamed if self.show_stream else conversation.pending
+        with self._running.call(request.session_hash) as stop:
+            for beat in self._reply.within(left_s).stopped_by(stop).beats(work):
+                if not isinstance(beat, Outcome):
+                    yield show(beat), None
+                    continue
+                reply = beat.value if isinstance(beat.value, ChatReply) else None
+                yield conversation.answered(reply, beat), beat
+
+    def _settled(self, meter: dict[str, Any] | None, token: gr.OAuthToken | None, outcome: Outcome) -> Any:
+        return self.quota.update(meter, token=token.token if token else None, usage=outcome.usage)
+
+    def _price(
+        self,
+        system_prompt: str,
+        max_new_tokens: int,
+        temperature: float,
+        top_p: float,
+        top_k: int,
+        repetition_penalty: float,
+        seed: int | None,
+        history: list[Turn],
+    ) -> float | None:
+        """Seconds that a short next question would reserve."""
+        settings = _sampling(max_new_tokens, temperature, top_p, top_k, repetition_penalty, seed)
+        said = [*conversation.for_model(history or [], system_prompt), Message("user", "What about this?")]
+        return self._reply.quote(self._work(ChatRequest(tuple(said), **settings))).reserved_s
+
+    def _api_chat(
+        self,
+        message: str,
+        history: list[dict[str, str]] | None = None,
+        system_prompt: str | None = None,
+        max_new_tokens: int | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        top_k: int | None = None,
+        repetition_penalty: float | None = None,
+        seed: int | None = None,
+        token: gr.OAuthToken | None = None,
+    ) -> dict[str, Any]:
+        """Answer a message of a conversation.
+
+        Args:
+            message: The question or instruction to answer.
+            history: The conversation before it, oldest first: objects with "role" (user or assistant) and "content".
+            system_prompt: What the model is told before the conversation. Default: the Space's own.
+            max_new_tokens: The most tokens the answer may have, 1 to 32768.
+            temperature: 0 (always the likeliest token) to 2.
+            top_p: Probability mass that is sampled from, 0.01 to 1.
+            top_k: How many of the likeliest tokens are sampled from, 0 (all) to 1000.
+            repetition_penalty: 1 (none) to 2.
+            seed: A whole number for the same answer again. Default: another each time.
+
+        Returns:
+            An object with text, ended (complete, length, deadline, stopped or interrupted), prompt_tokens, new_tokens,
+            seconds, left_out (messages that no longer fit the context), reasoning, reserved_s and used_s of the GPU.
+        """
+        given = {
+            "max_new_tokens": max_new_tokens,
+            "temperature": temperature,
+            "top_p": top_p,
+            "top_k": top_k,
+            "repetition_penalty": repetition_penalty,
+            "seed": seed,
+        }
+        try:
+            said = [*conversation.for_model(history or []), Message("user", message)]
+            request = self._request(said, system_prompt, {k: v for k, v in given.items() if v is not None})
+            return _for_program(self._reply.within(_left_s(token)).outcome(self._work(request)))
+        except ZeroKitError as exc:
+            raise to_gradio(exc) from exc
+
+
+@dataclass(frozen=True)
+class _Defaults:
+    """Where the settings start."""
+
+    system_prompt: str
+    sampling: dict[str, Any]
+
+    @classmethod
+    def of(cls, engine: TextEngine, system_prompt: str, max_new_tokens: int, temperature: float | None) -> _Defaults:
+        own = engine.sampling
+        sampling = {
+            "max_new_tokens": min(max_new_tokens, max(1, engine.context_tokens // 2)),
+            "temperature": own.get("temperature", 0.7) if temperature is None else temperature,
+            "top_p": own.get("top_p", 0.95),
+            "top_k": own.get("top_k", 50),
+            "repetition_penalty": 1.0,
+        }
+        ChatRequest((Message("user", "?"),), **sampling)  # an author's mistake is told at once
+        return cls(system_prompt, sampling)
+
+
+def _gpu_functions(engine: TextEngine, size: str | None) -> tuple[Any, Any]:
+    """The two functions of a chat that run on the GPU: one answer, and many."""
+    parameters = sum(p.numel() for p in engine.model.parameters())
+
+    def reply(work: ChatWork) -> ChatReply:
+        return engine.generate(work.prepared, control.required())
+
+    def replies(work: BatchWork) -> list[ChatReply]:
+        return engine.generate_batch(work.prepared, control.required())
+
+    one = ChatDuration(parameters, engine.packed_bytes, name=f"chat/{engine.name}")
+    many = BatchDuration(parameters, engine.packed_bytes, name=f"chat batch/{engine.name}")
+    return gpu(duration=one, size=size)(reply), gpu(duration=many, size=size)(replies)
+
+
+def _sampling(
+    max_new_tokens: Any, temperature: Any, top_p: Any, top_k: Any, repetition_penalty: Any, seed: Any
+) -> dict[str, Any]:
+    """The page's settings as fields of a request; sliders give whole numbers as floats."""
+    return {
+        "max_new_tokens": _whole(max_new_tokens),
+        "temperature": temperature,
+        "top_p": top_p,
+        "top_k": _whole(top_k),
+        "repetition_penalty": repetition_penalty,
+        "seed": None if seed is None else _whole(seed) % (MAX_SEED + 1) if isinstance(_whole(seed), int) else seed,
+    }
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _check_prompt(message: str) -> Any:
+    """Refuse on the page, before anything moves: the text stays where it was typed."""
+    if not isinstance(message, str) or not message.strip():
+        return gr.validate(False, "Type a message first.")
+    if len(message) > MAX_PROMPT_CHARACTERS:
+        return gr.validate(
+            False, f"The message has {len(message):,} characters, and at most {MAX_PROMPT_CHARACTERS:,} can be read."
+        )
+    return gr.validate(True, "")
+
+
+def _left_s(token: gr.OAuthToken | None) -> float | None:
+    """What the visitor is known to have left; None: not known, or more can be paid from credits."""
+    quota = hub.fetch(token.token) if token else None
+    if quota is None or quota.overquota_used_s is not None:
+        return None
+    return quota.left_s
+
+
+def _for_program(outcome: Outcome) -> dict[str, Any]:
+    reply = outcome.value if isinstance(outcome.value, ChatReply) else ChatReply("", ended=outcome.ended)
+    return {
+        "text": reply.text,
+        "ended": reply.ended if outcome.ended == "complete" else outcome.ended,
+        "prompt_tokens": reply.prompt_tokens,
+        "new_tokens": reply.new_tokens,
+        "seconds": round(reply.seconds, 3),
+        "left_out": reply.left_out,
+        "reasoning": reply.reasoning,
+        "reserved_s": outcome.usage.reserved_s,
+        "used_s": round(outcome.usage.used_s, 3),
+    }

@@ -1,0 +1,181 @@
+"""A conversation as the page has it and as the model reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from zerokit.calls.call import Beat, Outcome
+from zerokit.errors import ZeroKitError
+from zerokit.requests import ChatReply, Message
+
+NOTE = "zerokit-note"
+"""The id of what the page shows beside the conversation: it is never sent to the model."""
+
+Turn = dict[str, Any]
+
+_ENDINGS = {
+    "length": "cut at the most tokens it may have",
+    "deadline": "cut when the reserved GPU time ended",
+    "stopped": "stopped by you",
+    "interrupted": "interrupted",
+}
+
+
+def for_model(history: Sequence[Any], system_prompt: str = "", *, go_on: bool = False) -> list[Message]:
+    """The messages of the page's history, without notes, and without questions that got no answer.
+
+    With `go_on` the last answer is the one to be continued; what was thought before it goes along.
+
+    Raises:
+        RequestError: a message is no text, or far too long.
+    """
+    said: list[Message] = []
+    for turn in history:
+        role, text = _field(turn, "role"), _text(_field(turn, "content"))
+        if is_note(turn) or not text.strip() or role not in ("user", "assistant"):
+            continue
+        if said and said[-1].role == role == "user":
+            said.pop()
+        if said and said[-1].role == role == "assistant":
+            text = said.pop().content + text
+        said.append(Message(role, text))
+    if said and said[-1].role == "user":
+        said.pop()
+    system = [Message("system", system_prompt.strip())] if system_prompt.strip() else []
+    return [*system, *said]
+
+
+def is_note(turn: Any) -> bool:
+    """Whether it stands beside the conversation: progress, an error, the line under an answer, what was thought."""
+    metadata = _field(turn, "metadata") or {}
+    return str(metadata.get("id") or "").startswith(NOTE) or bool(metadata.get("title"))
+
+
+def without_notes_at_end(history: Sequence[Turn]) -> list[Turn]:
+    """The history up to the last thing that somebody said."""
+    turns = list(history)
+    while turns and is_note(turns[-1]):
+        turns.pop()
+    return turns
+
+
+def joined(turns: Sequence[Turn], added: Sequence[Turn]) -> list[Turn]:
+    """The history with what was added to its last answer in it, and what is said about it after it."""
+    turns = list(turns)
+    for turn in added:
+        if is_note(turn) or not turns:
+            turns.append(turn)
+        else:
+            turns[-1] = {**turns[-1], "content": _text(_field(turns[-1], "content")) + turn["content"]}
+    return turns
+
+
+def can_go_on(history: Sequence[Turn]) -> bool:
+    """Whether the last answer was cut, so that it can be continued."""
+    last = history[-1] if history else {}
+    return str((_field(last, "metadata") or {}).get("id") or "") == f"{NOTE}-cut"
+
+
+def pending(beat: Beat) -> list[Turn]:
+    """What the page shows while an answer is made."""
+    words = {"waiting": "Waiting for a GPU", "waking": "Waking the GPU"}.get(beat.phase, "Thinking")
+    if beat.phase == "running" and beat.progress.done:
+        words = f"Writing · {beat.progress.done:.0f} tokens"
+    if beat.left_s is not None and beat.phase == "running":
+        words += f" · at most {max(1, round(beat.left_s))} s more"
+    return [note("", words, status="pending")]
+
+
+def streamed(beat: Beat) -> list[Turn]:
+    """The answer so far, for those who want to see it come."""
+    if isinstance(beat.made, ChatReply) and (beat.made.text or beat.made.reasoning):
+        return _said(beat.made, status="pending")
+    return pending(beat)
+
+
+def answered(reply: ChatReply | None, outcome: Outcome) -> list[Turn]:
+    """What the page shows of a call that is over: the answer as far as it came, and what is to be said about it."""
+    turns = _said(reply) if reply is not None else []
+    if outcome.failure is not None and outcome.ended != "stopped":
+        turns.append(failed(outcome.failure))
+    if reply is not None and (reply.text or reply.reasoning):
+        turns.append(_line(reply, outcome))
+    elif outcome.ended == "stopped":
+        turns.append(note("Stopped before there was an answer."))
+    elif outcome.failure is None and not turns:
+        turns.append(note("The model gave an empty answer. Try again, or ask in another way."))
+    return turns
+
+
+def failed(error: Exception) -> Turn:
+    """An error as a card that stays in the conversation."""
+    title = error.title if isinstance(error, ZeroKitError) else str(getattr(error, "title", "Error"))
+    text = str(error) if isinstance(error, ZeroKitError) else str(getattr(error, "message", error))
+    return note(f"**{title}**\n\n{_plain(text)}", name="error")
+
+
+def note(content: str, title: str | None = None, *, status: str | None = None, name: str = "") -> Turn:
+    """Something beside the conversation; with a title it folds."""
+    metadata: dict[str, Any] = {"id": f"{NOTE}-{name}" if name else NOTE}
+    if title:
+        metadata["title"] = title
+    if status:
+        metadata["status"] = status
+    return {"role": "assistant", "content": content, "metadata": metadata}
+
+
+def _said(reply: ChatReply, status: str = "done") -> list[Turn]:
+    turns = []
+    if reply.reasoning:
+        turns.append(note(reply.reasoning, "What it thought first", status=status, name="reasoning"))
+    if reply.text:
+        turns.append({"role": "assistant", "content": reply.text})
+    return turns
+
+
+def _line(reply: ChatReply, outcome: Outcome) -> Turn:
+    """The line under an answer: tokens and speed, how it ended; folded in it what it cost."""
+    ended = reply.ended if outcome.ended == "complete" else outcome.ended
+    words = [f"{reply.new_tokens:,} token{'' if reply.new_tokens == 1 else 's'}"]
+    if reply.tokens_per_second:
+        words.append(f"{reply.tokens_per_second:,.0f} per second")
+    if ended in _ENDINGS:
+        words.append(_ENDINGS[ended])
+    if reply.left_out:
+        words.append(
+            f"the first {reply.left_out} messages no longer fit"
+            if reply.left_out > 1
+            else ("the first message no longer fits")
+        )
+    usage = outcome.usage
+    details = [f"Prompt: {reply.prompt_tokens:,} tokens."]
+    if reply.left_out:
+        details.append(
+            "The conversation is longer than this model can read: its start was left out. "
+            "Begin a new conversation, or repeat what matters."
+        )
+    if usage.reserved_s is not None:
+        start = f", of that {usage.cold_s:.1f} s to wake it" if usage.cold else ""
+        details.append(f"GPU: reserved {usage.reserved_s} s, used {usage.used_s:.1f} s{start}.")
+    return note(" ".join(details), " · ".join(words), status="done", name="cut" if ended in _ENDINGS else "line")
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown and HTML leave alone."""
+    return "".join(f"\\{sign}" if sign in "\\`*_[]<>#|" else sign for sign in text)
+
+
+def _field(turn: Any, name: str) -> Any:
+    return turn.get(name) if isinstance(turn, dict) else getattr(turn, name, None)
+
+
+def _text(content: Any) -> str:
+    """The text of a message's content: a string, or Gradio's list of parts."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, dict):
+        return str(content.get("text") or "") if content.get("type", "text") == "text" else ""
+    if isinstance(content, list | tuple):
+        return "".join(_text(part) for part in content)
+    return ""
