@@ -1,0 +1,65 @@
+# Everything happens in .venv, which is made at need; the stamp files in it make a second run quick.
+PYTHON ?= python3
+# torch comes first: what depends on it then keeps this build instead of fetching the largest one.
+TORCH ?= torch==2.13.0
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check
+export GRADIO_ANALYTICS_ENABLED = False
+export HF_HUB_DISABLE_TELEMETRY = 1
+
+.PHONY: help demo test lint screenshots bench clean
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: $(VENV)/.run ## a chat on a local ZeroGPU, at http://127.0.0.1:7860
+	@$(BIN)/zerokit demo
+
+test: lint $(VENV)/.browser ## everything that CI checks
+	$(BIN)/pytest
+
+lint: $(VENV)/.dev ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+screenshots: $(VENV)/.browser ## the pictures in docs/images
+	$(BIN)/python docs/screenshots.py
+
+bench: $(VENV)/.dev ## the measurements in tests/benchmarks
+	@for file in tests/benchmarks/*.py; do echo "$$file"; $(BIN)/python "$$file" || exit 1; done
+
+clean: ## remove what make and the tools made
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("ZeroKit needs Python 3.10 or newer. Name one: make PYTHON=python3.12")'
+	@echo "Making $(VENV)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "On Debian: apt-get install python3-venv"; exit 1; }
+
+$(VENV)/.torch: | $(BIN)/python
+	@echo "Installing $(TORCH): some minutes"
+	@$(PIP) '$(TORCH)'
+	@touch $@
+
+$(VENV)/.run: pyproject.toml $(VENV)/.torch
+	@echo "Installing ZeroKit and what it needs: some minutes"
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	@echo "Installing the tools for tests"
+	@$(PIP) --editable '.[dev]'
+	@touch $@
+
+# The browser for tests/browser: the one of Debian where it is or can be installed, else Playwright's own.
+$(VENV)/.browser: $(VENV)/.dev
+	@if [ -x /usr/bin/chromium ]; then :; \
+	elif [ "$$(id -u)" = 0 ] && grep -qs '^ID=debian' /etc/os-release && echo "Installing Chromium" \
+		&& apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y chromium >/dev/null; then :; \
+	else $(BIN)/playwright install chromium; fi
+	@touch $@

@@ -1,0 +1,5 @@
+"""`python -m zerokit` is `zerokit`."""
+
+from zerokit.cli import main
+
+main()

@@ -1,0 +1,187 @@
+"""`zerokit demo`: the apps of zerokit/cli/demos under the local ZeroGPU, on a page or in the terminal."""
+
+from __future__ import annotations
+
+import html
+import os
+import signal
+import socket
+import time
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from zerokit.errors import RequestError, UsageError, ZeroKitError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from zerokit.emulator import ZeroGPU
+    from zerokit.emulator.app import App
+    from zerokit.emulator.records import Call
+
+DEMOS = ("chat",)
+HOST = "127.0.0.1"
+SETTLING_S = 10.0
+"""How long after an answer its price may take to be known."""
+
+
+class DemoFailed(ZeroKitError):
+    title = "The demo does not run"
+    advice = "Above are its last lines. Please report them if they say nothing to you."
+
+
+class Refused(ZeroKitError):
+    """An error that the app itself has already put into words."""
+
+    advice = ""
+
+    def __init__(self, message: str, title: str = "") -> None:
+        super().__init__(message)
+        self.title = title or ZeroKitError.title  # type: ignore[misc]
+
+
+def demo(
+    name: Annotated[str | None, typer.Argument(help=f"Which one: {', '.join(DEMOS)}. By default all.")] = None,
+    ask: Annotated[str | None, typer.Option(help="Answer this in the terminal, without a page.")] = None,
+    port: Annotated[int, typer.Option(help="Where the page is.", min=1, max=65535)] = 7860,
+    visitor: Annotated[
+        str, typer.Option("--as", help="Who visits: anonymous, free, pro, team or enterprise.")
+    ] = "free",
+) -> None:
+    """Try ZeroKit here: a small model on a local ZeroGPU, with nothing to download."""
+    names = _chosen(name)
+    if ask is None:
+        _serve(names, port, visitor)
+    elif "chat" not in names:
+        raise UsageError(f"--ask is for the chat: zerokit demo chat --ask {ask!r}")
+    else:
+        _answer(ask, visitor)
+
+
+def _chosen(name: str | None) -> tuple[str, ...]:
+    if name is None:
+        return DEMOS
+    if name in DEMOS:
+        return (name,)
+    near = get_close_matches(name, DEMOS, n=1, cutoff=0.4)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise UsageError(f"There is no demo {name!r}: it is one of {', '.join(DEMOS)}.{hint}")
+
+
+def _serve(names: tuple[str, ...], port: int, visitor: str) -> None:
+    """Run the apps until Ctrl+C, a port for each from `port` on, and print what each call cost."""
+    console = _console()
+    for number in range(port, port + len(names)):
+        _check_free(number)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with _zero_gpu(visitor, on_call=lambda call: console.print(f"  {_price(call)}")) as zero:
+            with console.status("Starting (some seconds)"):
+                apps = [_run(zero, name, port + i) for i, name in enumerate(names)]
+            _welcome(console, zero, apps, visitor)
+            while all(app.process.poll() is None for app in apps):
+                time.sleep(0.2)
+            _fail("\n".join(app.log() for app in apps), "It ended by itself.")
+    except KeyboardInterrupt:
+        console.print("\n  Stopped.")
+
+
+def _answer(question: str, visitor: str) -> None:
+    """Ask the chat app once, through its API and a worker like any visitor, and print the answer and its price."""
+    if not question.strip():
+        raise RequestError('The question is empty. Ask something: zerokit demo chat --ask "What is ZeroGPU?"')
+    console = _console()
+    calls: list[Call] = []
+    with _zero_gpu(visitor, on_call=calls.append) as zero:
+        with console.status("Starting (some seconds)"):
+            app = _run(zero, "chat", None)
+        with console.status("Asking"):
+            answer = _ask(app, zero.header(visitor), question)
+            give_up_at = time.monotonic() + SETTLING_S
+            while not calls and time.monotonic() < give_up_at:
+                time.sleep(0.02)
+    console.print(answer["text"], markup=False, soft_wrap=True)
+    if calls:
+        console.print(f"\n[dim]{_price(calls[-1])}[/dim]")
+
+
+def _ask(app: App, header: dict[str, str], question: str) -> dict[str, Any]:
+    from gradio_client import Client
+    from gradio_client.exceptions import AppError
+
+    client = Client(app.url, headers=header, verbose=False, analytics_enabled=False)
+    try:
+        answer: dict[str, Any] = client.predict(question, api_name="/chat")
+    except AppError as exc:
+        raise Refused(html.unescape(exc.message), exc.title) from exc
+    finally:
+        client.close()
+    return answer
+
+
+def _zero_gpu(visitor: str, **options: Any) -> ZeroGPU:
+    from zerokit.emulator import ZeroGPU
+
+    try:
+        return ZeroGPU(visitor, **options)
+    except ValueError as exc:
+        raise UsageError(str(exc)) from exc
+
+
+def _run(zero: ZeroGPU, name: str, port: int | None) -> App:
+    try:
+        return zero.run(Path(__file__).with_name("demos") / f"{name}.py", port=port, env={"ZEROKIT_HOME": _home()})
+    except RuntimeError as exc:
+        what, _, log = str(exc).partition("\n")
+        _fail(log, what)
+
+
+def _home() -> str:
+    """Durations of the demo are learned from one run to the next, apart from those of real apps."""
+    return os.environ.get("ZEROKIT_HOME") or str(Path.home() / ".cache" / "zerokit" / "demo")
+
+
+def _fail(log: str, what: str) -> NoReturn:
+    typer.echo(log[-4000:], err=True)
+    raise DemoFailed(what)
+
+
+def _check_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as exc:
+            other = port + 1 if port < 65535 else port - 1
+            raise UsageError(
+                f"Port {port} is in use ({exc.strerror or 'taken'}). Choose another: zerokit demo --port {other}"
+            ) from exc
+
+
+def _welcome(console: Console, zero: ZeroGPU, apps: list[App], visitor: str) -> None:
+    me = zero.visitor(visitor)
+    runs = "" if me.runs_left is None else f" and {me.runs_left} runs"
+    for app in apps:
+        console.print(f"\n  [bold]{app.url}[/bold]")
+        console.print(f"  As in the Hub's page, with other visitors to choose: {app.page_url}")
+    console.print(f"\n  You are a visitor ({visitor}) with {me.left_s:.0f} s of GPU time{runs} for today.")
+    console.print("  Ask something, and see the price before the click and what it took after it; press Stop midway.")
+    console.print("  Each GPU call shows here. Ctrl+C ends it.\n")
+
+
+def _price(call: Call) -> str:
+    """What a call cost, in one line."""
+    left = f"left {call.left_s:.0f} s"
+    runs = "" if call.runs_left is None else f", runs left {call.runs_left}"
+    if call.refused:
+        return f"GPU call {call.n}: refused ({call.refused}), reserved {call.reserved_s} s, {left}{runs}"
+    return f"GPU call {call.n}: reserved {call.reserved_s} s, used {call.used_s:.1f} s, {left}{runs}"
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False)

@@ -1,0 +1,1 @@
+"""The apps that `zerokit demo` starts; each is a Space like any other."""

@@ -1,0 +1,16 @@
+"""A chat with the tiny model that ships in ZeroKit."""
+
+from zerokit import ZeroChat
+
+demo = ZeroChat(
+    "embedded",
+    title="ZeroKit chat",
+    description=(
+        "This is a **tiny demonstration model** that ships in ZeroKit: it knows a little about ZeroGPU, "
+        'and makes the rest up. For a real one write its name: `ZeroChat("Qwen/Qwen3-4B-Instruct-2507")`.'
+    ),
+    examples=["What is ZeroGPU?", "What does ZeroKit do?", "What happens when I press Stop?"],
+)
+
+if __name__ == "__main__":
+    demo.launch()
