@@ -20,6 +20,7 @@ from zerokit.engines.text import TextEngine
 from zerokit.errors import ZeroKitError
 from zerokit.quota import hub
 from zerokit.quota.meter import ZeroQuota
+from zerokit.quota.state import MeterState
 from zerokit.requests import MAX_PROMPT_CHARACTERS, MAX_SEED, ChatReply, ChatRequest, Message
 
 _QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -278,7 +279,7 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
         except ZeroKitError as exc:
             yield [conversation.failed(exc)], gr.skip(), gr.skip()
             return
-        for turns, outcome in self._run(work, request, token):
+        for turns, outcome in self._run(work, meter, request, token):
             if outcome is None:
                 yield turns, gr.skip(), gr.update(visible=False)
             else:
@@ -307,7 +308,7 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
         except ZeroKitError as exc:
             yield [*history, conversation.failed(exc)], gr.skip(), gr.skip()
             return
-        for added, outcome in self._run(work, request, token):
+        for added, outcome in self._run(work, meter, request, token):
             shown = conversation.joined(turns, added)
             if outcome is None:
                 yield shown, gr.skip(), gr.update(visible=False)
@@ -315,10 +316,10 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
                 yield shown, self._settled(meter, token, outcome), gr.update(visible=conversation.can_go_on(shown))
 
     def _run(
-        self, work: ChatWork, request: gr.Request, token: gr.OAuthToken | None
+        self, work: ChatWork, meter: Any, request: gr.Request, token: gr.OAuthToken | None
     ) -> Iterator[tuple[list[Turn], Outcome | None]]:
         """Make the call: what the page shows meanwhile, and at last the answer with its outcome."""
-        left_s = _left_s(token)
+        left_s = _left_s(token, meter)
         show = conversation.streamed if self.show_stream else conversation.pending
         with self._running.call(request.session_hash) as stop:
             for beat in self._reply.within(left_s).stopped_by(stop).beats(work):
@@ -458,12 +459,13 @@ def _check_prompt(message: str) -> Any:
     return gr.validate(True, "")
 
 
-def _left_s(token: gr.OAuthToken | None) -> float | None:
-    """What the visitor is known to have left; None: not known, or more can be paid from credits."""
+def _left_s(token: gr.OAuthToken | None, meter: Any = None) -> float | None:
+    """What the visitor is known to have left at most; None: not known, or more can be paid from credits."""
     quota = hub.fetch(token.token) if token else None
-    if quota is None or quota.overquota_used_s is not None:
-        return None
-    return quota.left_s
+    if quota is not None:
+        return None if quota.overquota_used_s is not None else quota.left_s
+    shown = MeterState.from_value(meter)
+    return None if shown.exactness == "unknown" or shown.overquota else shown.left_s
 
 
 def _for_program(outcome: Outcome) -> dict[str, Any]:
