@@ -136,7 +136,7 @@ class Scheduler:
                 if now >= lease.kill_at:
                     self._close(lease, "killed")
                 elif lease.pid is not None and not self.alive(lease.pid):
-                    lease.dead_since = lease.dead_since or now
+                    lease.dead_since = now if lease.dead_since is None else lease.dead_since
                     if now - lease.dead_since >= LOST_AFTER_S:
                         self._close(lease, "lost")
             for ticket in sorted(self.queue, key=self._rank):

@@ -90,27 +90,25 @@ def replace_moves(patching: ModuleType) -> None:
                 patching.cuda_aliases[fake] = None
         return total
 
+    def size() -> int:
+        packed = sum(original.numel() * original.element_size() for _, original in _packed)
+        return int(patching._total_unpacked_size()) + packed
+
     def enter_worker() -> None:
         # Under strict the package's own emulation stays on.
         if not strict:
             unpatch()
-        torch_side.enter_worker(patching)
+        torch_side.enter_worker(patching, size())
 
     def move(callback: Callable[[int], Any] | None = None) -> None:
-        total = sum(original.numel() * original.element_size() for _, original in _packed)
+        total = size()
         pairs = [*_packed, *((f, o) for f, o in patching.cuda_aliases.items() if o is not None)]
         (torch_side.keep_fakes if strict else torch_side.fill_fakes)(patching, pairs)
         if callback is not None and total:
             callback(total)
 
-    patching._replaced_by_zerokit = True  # type: ignore[attr-defined]
     patching.pack = pack  # type: ignore[attr-defined]
-    patching.size = lambda: (
-        patching._total_unpacked_size()
-        + sum(  # type: ignore[attr-defined]
-            original.numel() * original.element_size() for _, original in _packed
-        )
-    )
+    patching.size = size  # type: ignore[attr-defined]
     patching.unpatch = enter_worker  # type: ignore[attr-defined]
     patching.init = lambda nvidia_uuid: None  # type: ignore[attr-defined]
     patching.move = move  # type: ignore[attr-defined]

@@ -50,11 +50,11 @@ def prepare(torch: ModuleType) -> None:
         torch.cuda._lazy_init = lambda: torch._C._cuda_init()
 
 
-def enter_worker(patching: ModuleType) -> None:
+def enter_worker(patching: ModuleType, used_bytes: int) -> None:
     """In a fresh worker: give it a device to talk about, and each of its threads the mode."""
     from . import facade, modes
 
-    facade.install(patching, strict=is_strict(), used_bytes=patching.size())
+    facade.install(patching, strict=is_strict(), used_bytes=used_bytes)
     make_mode = modes.strict_modes(patching) if is_strict() else modes.redirect_modes()
     start = threading.Thread.start
 
