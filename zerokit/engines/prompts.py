@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 import re
 import secrets
 from collections.abc import Sequence
@@ -203,7 +204,7 @@ class PromptWriter:
         """`text` cut after the first character of each control token in it."""
         assert self._control is not None
         places = [0, *(match.start() + 1 for match in self._control.finditer(text)), len(text)]
-        return [text[a:b] for a, b in zip(places, places[1:], strict=False)]
+        return [text[a:b] for a, b in itertools.pairwise(places)]
 
 
 def _split(messages: Sequence[Message]) -> tuple[list[Message], list[Message], int]:
@@ -236,7 +237,7 @@ def _without_reasoning(message: Message, continued: bool) -> str:
 
 
 def _plainer(turns: list[dict[str, str]]) -> list[dict[str, str]]:
-    """The same conversation for a template with fewer roles: instructions inside the first question, turns that alternate."""
+    """The same for a template with fewer roles: instructions inside the first question, turns that alternate."""
     system = [turn["content"] for turn in turns if turn["role"] == "system"]
     plain: list[dict[str, str]] = []
     for turn in turns:
@@ -273,9 +274,7 @@ def _control_tokens(tokenizer: Any) -> re.Pattern[str] | None:
 def context_tokens(config: Any, tokenizer: Any) -> int:
     """Prompt and answer together may have so many tokens."""
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
-    limits = [
-        getattr(text, name, None) for name in ("max_position_embeddings", "max_sequence_length", "seq_length")
-    ]
+    limits = [getattr(text, name, None) for name in ("max_position_embeddings", "max_sequence_length", "seq_length")]
     limits.append(tokenizer.model_max_length)
     known = [limit for limit in limits if isinstance(limit, int) and 0 < limit < 10**9]
     return min(known, default=DEFAULT_CONTEXT_TOKENS)

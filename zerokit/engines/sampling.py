@@ -40,9 +40,7 @@ class Sampler(LogitsProcessor):  # type: ignore[misc]
         min_p: the least share of the likeliest token's probability that a token must have.
     """
 
-    def __init__(
-        self, chats: Sequence[Settings], device: torch.device, *, start: int = 0, min_p: float = 0.0
-    ) -> None:
+    def __init__(self, chats: Sequence[Settings], device: torch.device, *, start: int = 0, min_p: float = 0.0) -> None:
         self.not_finite = torch.zeros(len(chats), dtype=torch.bool, device=device)
         self._step = start
         self._min_p = min_p
@@ -59,7 +57,7 @@ class Sampler(LogitsProcessor):  # type: ignore[misc]
         self._cuts = any(chat.top_p < 1 for chat in chats)
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """`scores` (rows, vocabulary) with the chosen tokens at infinity. No value is read back from the device here."""
+        """`scores` (rows, vocabulary) with the chosen tokens at infinity. Nothing is read back from the device."""
         if self._greedy:
             self.not_finite |= ~scores.amax(-1).isfinite()
             return scores

@@ -27,8 +27,9 @@ _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "typical_p", "epsilon_cut
 class TextEngine:
     """A chat model, ready to answer.
 
-    Create it at module level, where ZeroGPU can capture its weights. `prepare` belongs into the main process; `generate`
-    runs where the GPU is. No question leaves anything behind on the engine: all state rides in what `prepare` returns.
+    Create it at module level, where ZeroGPU can capture its weights. `prepare` belongs into the main process;
+    `generate` runs where the GPU is. No question leaves anything behind on the engine: all state rides in what
+    `prepare` returns.
 
     Args:
         model: a repository on the Hub, a folder, or "embedded" for the small model that comes with ZeroKit.
@@ -76,9 +77,7 @@ class TextEngine:
         """What the model's makers recommend: temperature, top_p, top_k, where they say."""
         self._prompts = PromptWriter(self.tokenizer, self.context_tokens)
         self._end_ids = _end_ids(own, self.tokenizer)
-        self._skipped = (frozenset(self.tokenizer.all_special_ids) | self._end_ids) - _think_ids(
-            self.tokenizer
-        )
+        self._skipped = (frozenset(self.tokenizer.all_special_ids) | self._end_ids) - _think_ids(self.tokenizer)
         self._settle(own)
 
     def _settle(self, own: GenerationConfig) -> None:
@@ -126,7 +125,8 @@ class TextEngine:
 
         Args:
             prepared: from `prepare`.
-            control: asked after every token whether to stop; gets a `ChatReply` with what there is, five times a second.
+            control: asked after every token whether to stop; gets a `ChatReply` with what there is, at most five
+                times a second.
 
         Raises:
             OutOfMemory: twice in a row, the second time with less of the prompt at once.
@@ -217,9 +217,7 @@ class TextEngine:
             raise NonFinite(f"The model computed NaN or infinity after {count:,} tokens.")
 
 
-def _left_padded(
-    rows: Sequence[Sequence[int]], pad_id: int, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _left_padded(rows: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Ids and attention mask (rows, longest): a decoder goes on at the right end."""
     longest = max(map(len, rows))
     ids = [[pad_id] * (longest - len(row)) + list(row) for row in rows]
@@ -245,7 +243,7 @@ def _is_out_of_memory(exc: RuntimeError) -> bool:
 
 
 def _free() -> None:
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
 
 

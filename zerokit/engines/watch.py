@@ -28,9 +28,7 @@ class Row:
         skipped: ids that are not text.
     """
 
-    def __init__(
-        self, chat: PreparedChat, tokenizer: Any, end_ids: frozenset[int], skipped: frozenset[int]
-    ) -> None:
+    def __init__(self, chat: PreparedChat, tokenizer: Any, end_ids: frozenset[int], skipped: frozenset[int]) -> None:
         self.chat = chat
         self.ids: list[int] = []
         self.complete = False
