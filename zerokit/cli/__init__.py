@@ -10,6 +10,7 @@ import typer
 
 from zerokit import __version__
 from zerokit.cli.demo import demo
+from zerokit.cli.dev import dev
 from zerokit.errors import ZeroKitError
 
 app = typer.Typer(
@@ -20,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(demo)
+app.command()(dev)
 
 
 def _show_version(wanted: bool) -> None:

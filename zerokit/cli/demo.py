@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from zerokit.cli.dev import describe
 from zerokit.errors import RequestError, UsageError, ZeroKitError
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def _serve(names: tuple[str, ...], port: int, visitor: str) -> None:
         _check_free(number)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with _zero_gpu(visitor, on_call=lambda call: console.print(f"  {_price(call)}")) as zero:
+        with _zero_gpu(visitor, on_call=lambda call: console.print(f"  {describe(call)}")) as zero:
             with console.status("Starting (some seconds)"):
                 apps = [_run(zero, name, port + i) for i, name in enumerate(names)]
             _welcome(console, zero, apps, visitor)
@@ -105,7 +106,7 @@ def _answer(question: str, visitor: str) -> None:
                 time.sleep(0.02)
     console.print(answer["text"], markup=False, soft_wrap=True)
     if calls:
-        console.print(f"\n[dim]{_price(calls[-1])}[/dim]")
+        console.print(f"\n{describe(calls[-1])}", style="dim")
 
 
 def _ask(app: App, header: dict[str, str], question: str) -> dict[str, Any]:
@@ -170,15 +171,6 @@ def _welcome(console: Console, zero: ZeroGPU, apps: list[App], visitor: str) -> 
     console.print(f"\n  You are a visitor ({visitor}) with {me.left_s:.0f} s of GPU time{runs} for today.")
     console.print("  Ask something, and see the price before the click and what it took after it; press Stop midway.")
     console.print("  Each GPU call shows here. Ctrl+C ends it.\n")
-
-
-def _price(call: Call) -> str:
-    """What a call cost, in one line."""
-    left = f"left {call.left_s:.0f} s"
-    runs = "" if call.runs_left is None else f", runs left {call.runs_left}"
-    if call.refused:
-        return f"GPU call {call.n}: refused ({call.refused}), reserved {call.reserved_s} s, {left}{runs}"
-    return f"GPU call {call.n}: reserved {call.reserved_s} s, used {call.used_s:.1f} s, {left}{runs}"
 
 
 def _console() -> Console:
