@@ -9,6 +9,8 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+torch.set_num_threads(1)  # threads cost far more than they save on models of this size
+
 END = "<|im_end|>"
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
@@ -67,9 +69,7 @@ def scripted_model(tokens: PreTrainedTokenizerFast, answer: str, *, after: str =
     """
     size = len(tokens)
     hidden = size + (-size) % 4
-    model = LlamaForCausalLM(
-        config(tokens, hidden_size=hidden, num_hidden_layers=1, tie_word_embeddings=False)
-    )
+    model = LlamaForCausalLM(config(tokens, hidden_size=hidden, num_hidden_layers=1, tie_word_embeddings=False))
     chain = [
         *tokens.encode(after, add_special_tokens=False)[-1:],
         *tokens.encode(answer, add_special_tokens=False),

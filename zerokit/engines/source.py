@@ -55,7 +55,7 @@ class Source:
         return [name for name in self.files if "/" not in name and name.endswith(tuple(endings))]
 
     def json(self, name: str) -> dict[str, Any]:
-        """What the JSON file `name` says; empty where there is none.
+        """What the JSON file `name` of the top folder says; empty where there is none.
 
         Raises:
             ModelError: it is no JSON object.
@@ -63,7 +63,7 @@ class Source:
         if name not in self.files:
             return {}
         try:
-            said = json.loads((self.fetch([name]) / name).read_text(encoding="utf-8"))
+            said = json.loads((self.fetch(self.small_files()) / name).read_text(encoding="utf-8"))
         except ValueError as exc:
             raise ModelError(f'{name} of "{self.name}" is not valid JSON.') from exc
         if not isinstance(said, dict):
@@ -189,8 +189,13 @@ def _on_hub(repo: str, revision: str | None, token: str | None) -> Source:
         return _in_cache(repo, revision, exc)
     names = frozenset(sibling.rfilename for sibling in info.siblings or ())
 
+    fetched: dict[str, Path] = {}
+
     def fetch(wanted: Iterable[str]) -> Path:
-        return _download(repo, info.sha, token, wanted)
+        wanted = frozenset(wanted)
+        if not wanted <= fetched.keys():
+            fetched.update(dict.fromkeys(wanted, _download(repo, revision, token, wanted)))
+        return fetched[min(wanted)]
 
     return Source(repo, names, fetch)
 
@@ -206,10 +211,10 @@ def _in_cache(repo: str, revision: str | None, exc: Exception) -> Source:
     ) from exc
 
 
-def _download(repo: str, commit: str | None, token: str | None, names: Iterable[str]) -> Path:
+def _download(repo: str, revision: str | None, token: str | None, names: Iterable[str]) -> Path:
     try:
         folder = snapshot_download(
-            repo, revision=commit, token=token, allow_patterns=list(names), endpoint=settings.hub_endpoint()
+            repo, revision=revision, token=token, allow_patterns=list(names), endpoint=settings.hub_endpoint()
         )
     except GatedRepoError as exc:
         raise _gated(repo) from exc

@@ -48,7 +48,7 @@ def load(
     if trust_remote_code:
         small += [name for name in source.files if name.endswith(".py")]
     tokenizer = _tokenizer(source, source.fetch(small), trust_remote_code)
-    folder = source.fetch([*small, *weights])
+    folder = source.fetch(weights)
     settings: dict[str, Any] = {"dtype": dtype, "trust_remote_code": trust_remote_code}
     if quantization is not None:
         settings |= {"quantization_config": quantization, "device_map": placement.device()}
