@@ -21,10 +21,24 @@ MAX_SEED = 2**31 - 1
 def check_number(name: str, value: Any, low: float, high: float, *, whole: bool = False) -> None:
     """Raise RequestError unless `value` is a number (whole, if asked) from `low` to `high`."""
     kinds = int if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, kinds) or value != value or value in (math.inf, -math.inf):
         raise RequestError(f"{name} must be a {'whole ' if whole else ''}number, not {str(value)[:40]!r}.")
     if not low <= value <= high:
-        raise RequestError(f"{name} is {value:g}, and must be from {low:g} to {high:g}.")
+        raise RequestError(f"{name} is {_said(value)}, and must be from {_said(low)} to {_said(high)}.")
+
+
+def _said(value: float) -> str:
+    if abs(value) >= 1e12:
+        return "far too large" if value > 0 else "far too small"
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+
+
+def _is_writable(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -39,6 +53,8 @@ class Message:
             raise RequestError(f"A message is by system, user or assistant, not by {str(self.role)[:40]!r}.")
         if not isinstance(self.content, str):
             raise RequestError("A message is a text.")
+        if not _is_writable(self.content):
+            raise RequestError("The message has half a character in it (a lone surrogate), which no model can read.")
         if len(self.content) > MAX_PROMPT_CHARACTERS:
             raise RequestError(
                 f"The message has {len(self.content):,} characters, and at most {MAX_PROMPT_CHARACTERS:,} can be read."
@@ -50,7 +66,8 @@ class ChatRequest:
     """One question to a chat model, with the conversation before it.
 
     Args:
-        messages: oldest first; the last is the user's, or with `go_on` the assistant's that is to be continued.
+        messages: oldest first, kept as a tuple; the last is the user's, or with `go_on` the assistant's that is to be
+            continued.
         max_new_tokens: the most tokens the answer may have, 1 to 32,768.
         temperature: 0 (always the likeliest token) to 2.
         top_p: 0 < top_p <= 1, the probability mass that is sampled from.
@@ -73,7 +90,11 @@ class ChatRequest:
     go_on: bool = False
 
     def __post_init__(self) -> None:
+        if isinstance(self.messages, list):
+            object.__setattr__(self, "messages", tuple(self.messages))
         self._check_messages()
+        if not isinstance(self.go_on, bool):
+            raise RequestError(f"Whether to go on is true or false, not {str(self.go_on)[:40]!r}.")
         check_number("Max new tokens", self.max_new_tokens, 1, MAX_NEW_TOKENS, whole=True)
         check_number("Temperature", self.temperature, 0, 2)
         check_number("Top-p", self.top_p, 0.01, 1)
@@ -83,6 +104,8 @@ class ChatRequest:
             check_number("Seed", self.seed, 0, MAX_SEED, whole=True)
 
     def _check_messages(self) -> None:
+        if not isinstance(self.messages, tuple) or not all(isinstance(m, Message) for m in self.messages):
+            raise RequestError("A conversation is a list of messages.")
         if not self.messages:
             raise RequestError("There is no message.")
         if len(self.messages) > MAX_MESSAGES:
