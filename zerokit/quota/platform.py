@@ -75,7 +75,7 @@ def plan(name: str) -> Plan:
 
 def size(name: str | None) -> Size:
     """The size of that name; None is `large`, as `spaces.GPU` takes it."""
-    return _named(SIZES, "size", name or "large")
+    return _named(SIZES, "size", "large" if name is None else name)
 
 
 def granted_s(declared_s: float, size_name: str | None = None, factor: float | None = None) -> int:
@@ -101,8 +101,8 @@ def reserved_s(declared_s: float, size_name: str | None = None, factor: float | 
 
 def declared_for(wall_s: float, size_name: str | None = None, factor: float | None = None) -> int:
     """The fewest whole seconds to declare so that a call of `wall_s` seconds is not killed; at least 1."""
-    per_second = granted_s(1000, size_name, factor) / 1000
-    declared = max(1, math.floor(max(0.0, wall_s) / per_second))
+    per_second = granted_s(1_000_000, size_name, factor) / 1_000_000
+    declared = max(1, math.floor(max(0.0, wall_s - 1) / per_second))
     while granted_s(declared, size_name, factor) < wall_s:
         declared += 1
     return declared
@@ -110,7 +110,8 @@ def declared_for(wall_s: float, size_name: str | None = None, factor: float | No
 
 def declared_within(reserved_at_most_s: float, size_name: str | None = None, factor: float | None = None) -> int:
     """The most whole seconds to declare so that at most that many are reserved; 0 when not even 1 fits."""
-    declared = max(0, math.floor(reserved_at_most_s))
+    per_second = reserved_s(1_000_000, size_name, factor) / 1_000_000
+    declared = max(0, math.floor((reserved_at_most_s + 1) / per_second))
     while declared and reserved_s(declared, size_name, factor) > reserved_at_most_s:
         declared -= 1
     return declared
@@ -123,7 +124,7 @@ def _cut(declared_s: float) -> int:
 
 
 def _named(table: Mapping[str, Any], kind: str, name: str) -> Any:
-    if name in table:
+    if isinstance(name, str) and name in table:
         return table[name]
     near = get_close_matches(str(name), table, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
