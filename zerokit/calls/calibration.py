@@ -8,6 +8,7 @@ the prior (scaled to those calls) as a weak pull where they say little. What is 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
@@ -26,6 +27,7 @@ from .. import settings
 log = logging.getLogger("zerokit")
 
 FILE_VERSION = 1
+LARGEST_FILE_BYTES = 16_000_000
 KEPT_CALLS = 64
 KEPT_COLD = 16
 KEPT_LENGTHS = 200
@@ -33,6 +35,7 @@ QUANTILE = 0.95
 RECENT = 8
 """Calls that a forecast may not fall below."""
 LONGEST_S = 86_400.0
+MOST_UNITS = 1e12
 
 
 class Timing:
@@ -57,26 +60,37 @@ class Timing:
         self.calls = [*self.calls, (x, min(seconds, LONGEST_S))][-KEPT_CALLS:]
         self._fit()
 
+    def restore(self, rows: Sequence[Sequence[float]]) -> None:
+        """Take over calls as a file has them: the features and last the seconds."""
+        for row in rows:
+            if len(row) == len(self.names) + 1 and any(row[:-1]):
+                self.calls.append((tuple(row[:-1]), min(row[-1], LONGEST_S)))
+        self.calls = self.calls[-KEPT_CALLS:]
+        if self.calls:
+            self._fit()
+
     def forecast(self, features: Mapping[str, float]) -> float:
         """Seconds that such a call will probably not exceed."""
         x = self._vector(features)
         padding = 1 + 0.5 / (len(self.calls) + 1)
         seconds = float(np.dot(self._fitted, x)) * self._margin * padding
-        return max([seconds, *(seen for other, seen in self.calls[-RECENT:] if _covers(x, other))])
+        return min(LONGEST_S, max([seconds, *(seen for other, seen in self.calls[-RECENT:] if _covers(x, other))]))
 
     def _vector(self, features: Mapping[str, float]) -> tuple[float, ...]:
-        return tuple(max(0.0, float(features.get(name, 0.0))) for name in self.names)
+        return tuple(min(MOST_UNITS, max(0.0, float(features.get(name, 0.0)))) for name in self.names)
 
     def _fit(self) -> None:
         x = np.array([call[0] for call in self.calls])
         y = np.array([max(call[1], 1e-3) for call in self.calls])
-        ratios = y / np.maximum(x @ self.prior, 1e-9)
-        prior = self.prior * float(np.median(ratios))
+        expected = x @ self.prior
+        ratios = y[expected > 0] / expected[expected > 0]
+        prior = self.prior * float(np.median(ratios)) if len(ratios) else self.prior
         age = np.arange(len(y))[::-1]
         weight = 0.97**age / y
         pull = math.sqrt(0.1) * x.mean(axis=0) / y.mean()
         rows = np.vstack([x * weight[:, None], np.diag(pull)])
-        self._fitted = _nonnegative_least_squares(rows, np.concatenate([y * weight, pull * prior]))
+        fitted = _nonnegative_least_squares(rows, np.concatenate([y * weight, pull * prior]))
+        self._fitted = np.where(x.any(axis=0), fitted, prior)  # of what no call has had yet, only the prior knows
         seen = y / np.maximum(x @ self._fitted, 1e-9)
         self._margin = max(1.0, float(np.quantile(seen, QUANTILE)))
 
@@ -187,11 +201,7 @@ class Kind:
         """Take over what a file says, leaving out whatever is not a sane number."""
         if not isinstance(facts, dict) or facts.get("features") != list(self.timing.names):
             return
-        for row in _numbers_of(facts.get("calls"), rows=True)[-KEPT_CALLS:]:
-            if len(row) == len(self.timing.names) + 1:
-                self.timing.calls.append((tuple(row[:-1]), row[-1]))
-        if self.timing.calls:
-            self.timing._fit()
+        self.timing.restore(_numbers_of(facts.get("calls"), rows=True))
         self.cold.seconds = _numbers_of(facts.get("cold_s"))[-KEPT_COLD:]
         self.lengths.seen = [max(1, int(n)) for n in _numbers_of(facts.get("lengths"))][-KEPT_LENGTHS:]
 
@@ -211,6 +221,8 @@ class Calibration:
 
     def kind(self, key: str, prior: Mapping[str, float], cold_prior_s: float) -> Kind:
         with self.lock:
+            if key in self._kinds and self._kinds[key].timing.names != tuple(prior):
+                key = f"{key} by {', '.join(prior)}"  # another function of that name
             if key not in self._kinds:
                 kind = Kind(prior, cold_prior_s)
                 kind.load(self._facts.get(key))
@@ -225,10 +237,7 @@ class Calibration:
             kinds = {**self._facts, **{key: kind.dump() for key, kind in self._kinds.items()}}
             text = json.dumps({"version": FILE_VERSION, "kinds": kinds})
             try:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                with tempfile.NamedTemporaryFile("w", dir=self.path.parent, delete=False) as file:
-                    file.write(text)
-                os.replace(file.name, self.path)
+                _write(self.path, text)
             except OSError as exc:
                 log.warning("Durations are not kept between starts: %s cannot be written (%s).", self.path, exc)
                 self.path = None
@@ -247,14 +256,29 @@ def shared() -> Calibration:
         return _shared
 
 
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False, encoding="utf-8") as file:
+        try:
+            file.write(text)
+            file.close()
+            os.replace(file.name, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(file.name)
+            raise
+
+
 def _read(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        facts = json.loads(path.read_text("utf-8"))
+        with path.open("rb") as file:
+            text = file.read(LARGEST_FILE_BYTES)  # a file that is cut here is broken, and left out
+        facts = json.loads(text)
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as exc:
+    except (OSError, ValueError, RecursionError) as exc:
         log.warning("Durations start afresh: %s cannot be read (%s).", path, exc)
         return {}
     if not isinstance(facts, dict) or facts.get("version") != FILE_VERSION:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from numbers import Real
 from typing import Any
 
 from ..errors import UsageError
@@ -18,8 +20,12 @@ from .calibration import Calibration, Kind
 from .deadline import declared_for_work
 from .usage import Usage
 
+log = logging.getLogger("zerokit")
+
 LOADING_BYTES_PER_S = 2e9
 """Weights from disk to the card, until a cold start has been seen; an assumption, corrected by the first one."""
+MAX_FEATURES = 8
+"""An exact fit looks at all subsets of them."""
 COLD_START_S = 2.0
 """Starting a worker, before any weights; an assumption, corrected by the first cold start."""
 
@@ -66,11 +72,28 @@ class Declared(Estimator):
     def __init__(self, function: Callable[..., float | timedelta]) -> None:
         self.function = function
 
+    def bind(self, function: Callable[..., Any]) -> Estimator:
+        """Refuse at once a callable that no call of the function can fit."""
+        problem = None
+        for args, kwargs in _shapes(function):
+            try:
+                inspect.signature(self.function).bind(*args, **kwargs)
+                return self
+            except TypeError as exc:
+                problem = exc
+            except ValueError:  # a callable without a signature is asked when the call comes
+                return self
+        if problem is None:
+            return self
+        raise UsageError(f"The duration callable must take the function's own arguments: {problem}.")
+
     def estimate(self, args: Any, kwargs: Any, *, size: str | None, factor: float | None) -> Estimate:
         try:
             inspect.signature(self.function).bind(*args, **kwargs)
         except TypeError as exc:
             raise UsageError(f"The duration callable must take the function's own arguments: {exc}.") from exc
+        except ValueError:
+            log.debug("The duration callable has no signature to check.")
         seconds = self.function(*args, **kwargs)
         if isinstance(seconds, timedelta):
             seconds = seconds.total_seconds()
@@ -105,6 +128,10 @@ class Linear(Estimator):
             "call": _checked(base_s),
             **{key: _checked(value) for key, value in (per or {}).items()},
         }
+        if len(self.prior) > MAX_FEATURES:
+            raise UsageError(
+                f"An estimate grows with at most {MAX_FEATURES - 1} arguments, not with {len(self.prior) - 1}."
+            )
         self.cold_s, self.name = _checked(cold_s), name
         self._calibration = calibration
         self._signature: inspect.Signature | None = None
@@ -151,7 +178,7 @@ class Linear(Estimator):
         if self._signature is not None:
             bound = self._signature.bind(*args, **kwargs)
             bound.apply_defaults()
-            values = dict(bound.arguments)
+            values = {**dict(bound.arguments), **bound.kwargs}
         first = args[0] if args else next(iter(values.values()), None)
         return {"call": 1.0, **{key: _units(key, values, first) for key in self.prior if key != "call"}}
 
@@ -175,6 +202,12 @@ class Learned(Linear):
     def __init__(self, name: str, *, calibration: Calibration | None = None) -> None:
         wall_s = platform.granted_s(platform.DEFAULT_DECLARED_S) / 1.5  # the padding of a first call
         super().__init__(wall_s - COLD_START_S, name=name, calibration=calibration)
+
+    def estimate(self, args: Any, kwargs: Any, *, size: str | None, factor: float | None) -> Estimate:
+        with self.calibration.lock:
+            if not self.kind.timing.calls:  # nothing is known but what the platform takes
+                return Estimate(platform.DEFAULT_DECLARED_S, platform.DEFAULT_DECLARED_S)
+        return super().estimate(args, kwargs, size=size, factor=factor)
 
 
 class ChatDuration(Linear):
@@ -261,8 +294,8 @@ class BatchDuration(ChatDuration):
 
 
 def _units(name: str, values: Mapping[str, Any], first: Any) -> float:
-    value = values[name] if name in values else getattr(first, name, None)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+    value: Any = values[name] if name in values else getattr(first, name, None)
+    if not _is_amount(value):
         raise UsageError(
             f"The estimate grows with {name!r}, and in this call that is {value!r}, not a number from 0 up."
         )
@@ -270,6 +303,32 @@ def _units(name: str, values: Mapping[str, Any], first: Any) -> float:
 
 
 def _checked(seconds: Any) -> float:
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds) or seconds < 0:
+    if not _is_amount(seconds):
         raise UsageError(f"A duration is a number of seconds from 0 up, not {seconds!r}.")
     return float(seconds)
+
+
+def _is_amount(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    try:
+        return math.isfinite(value) and float(value) >= 0
+    except OverflowError:  # a whole number beyond all floats
+        return False
+
+
+def _shapes(function: Callable[..., Any]) -> list[tuple[list[None], dict[str, None]]]:
+    """The arguments of the longest and of the shortest call of a function; [] where its signature is not known."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    named = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+    return [
+        ([None] * len(positional), {p.name: None for p in named}),
+        (
+            [None] * sum(p.default is p.empty for p in positional),
+            {p.name: None for p in named if p.default is p.empty},
+        ),
+    ]
