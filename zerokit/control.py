@@ -45,7 +45,7 @@ class Control:
     def __init__(self, deadline: float = math.inf) -> None:
         self.deadline = deadline
         self._cancelled = threading.Event()
-        self._news = threading.Condition()
+        self._lock = threading.Lock()
         self._version = 0
         self._progress = Progress()
         self._made: Any = None
@@ -67,19 +67,21 @@ class Control:
         self, done: float | None = None, total: float | None = None, text: str = "", *, made: Any = None
     ) -> None:
         """Say how far the work is, and hand over `made`: all that was made so far (None: nothing to show yet)."""
-        with self._news:
-            self._progress = Progress(done, total, text)
+        # Plain values only: what is reported leaves the worker as it is, and a CUDA tensor would hang the call.
+        progress = Progress(None if done is None else float(done), None if total is None else float(total), str(text))
+        with self._lock:
+            self._progress = progress
             if made is not None:
                 self._made = made
-            self._version += 1
+                self._version += 1
 
     def cancel(self) -> None:
         """The visitor stopped the call or left."""
         self._cancelled.set()
 
     def look(self) -> tuple[int, Progress, Any]:
-        """The count of reports, the last progress, and what was made so far."""
-        with self._news:
+        """How often something made was handed over, the last progress, and what was made so far."""
+        with self._lock:
             return self._version, self._progress, self._made
 
 

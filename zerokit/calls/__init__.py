@@ -2,7 +2,8 @@
 
 from .call import Beat, Outcome
 from .duration import Estimator, Linear
-from .function import GPUFunction, Quote, gpu, to_gradio
+from .function import GPUFunction, Quote, gpu
+from .page import to_gradio
 from .usage import Usage
 
 __all__ = ["Beat", "Estimator", "GPUFunction", "Linear", "Outcome", "Quote", "Usage", "gpu", "to_gradio"]

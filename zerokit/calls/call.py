@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..control import Progress
+from ..errors import BadResult, UsageError
 from ..requests import Ended
+from .parcel import unwrap, wrap
 from .usage import Usage
 
 HEARTBEAT_S = 0.2
@@ -29,10 +31,27 @@ class Call:
     declared_s: int | None = None
     granted_s: int | None = None
     granted_at: float | None = field(default=None)
+    parcel: bytes | None = field(default=None, repr=False)
+    """The arguments, pickled before a GPU was asked for."""
+
+    def pack(self) -> None:
+        """Pickle the arguments now: `spaces` does it with the GPU in hand, where a failure costs the visitor a run.
+
+        Raises:
+            UsageError: they cannot be pickled.
+        """
+        try:
+            self.parcel = wrap((self.args, self.kwargs))
+        except BadResult as exc:
+            raise UsageError("What the function was given cannot be sent to the GPU.") from exc.__cause__
+
+    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """What the function is called with, in the worker."""
+        return unwrap(self.parcel) if self.parcel is not None else (self.args, self.kwargs)
 
     def __getstate__(self) -> dict[str, Any]:
         self.granted_at = time.monotonic()
-        return self.__dict__.copy()
+        return self.__dict__ if self.parcel is None else {**self.__dict__, "args": (), "kwargs": {}}
 
 
 @dataclass(frozen=True)
@@ -44,6 +63,9 @@ class Failure:
     message: str
     title: str = ""
     traceback: str = ""
+    duration_s: float | None = 10
+    """Of the author's own gr.Error: how long it is shown, None: until it is closed."""
+    visible: bool = True
 
 
 @dataclass(frozen=True)

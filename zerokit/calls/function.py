@@ -7,23 +7,22 @@ import inspect
 import logging
 import math
 import threading
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
+from numbers import Real
+from types import MethodType
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from .. import control, errors, settings
-from ..control import Progress
-from ..errors import GPUError, QuotaExceeded, Stopped, UsageError
+from .. import control, settings
+from ..errors import DurationTooLong, FunctionFailed, QuotaExceeded, UsageError, ZeroKitError
 from ..quota import platform
 from . import worker
-from .call import HEARTBEAT_S, Beat, Call, Failure, Outcome, Signal
+from .call import Beat, Call, Outcome
 from .door import default_size, factor, open_door
 from .duration import Declared, Estimator, Fixed, Learned
-from .parcel import unwrap
-from .pump import Ended, Pump
-from .refusals import translate
+from .page import is_gradio_error, show_progress, tell_cut, to_gradio
+from .seam import Seam
 from .usage import Usage
 
 log = logging.getLogger("zerokit")
@@ -57,8 +56,10 @@ class GPUFunction(Generic[P, R]):
         self.left_s: float | None = None
         self.cap_s: float | None = None
         self.stop: threading.Event | None = None
+        self.bound: tuple[Any, ...] = ()
         self.key = worker.register(function)
-        self._door = open_door(size)
+        self.door = open_door(size)
+        self._look_like(function)
 
     def within(self, left_s: float | None, cap_s: float | None = None) -> GPUFunction[P, R]:
         """The same function for a visitor who has `left_s` seconds left, and may reserve `cap_s` in one call."""
@@ -71,7 +72,26 @@ class GPUFunction(Generic[P, R]):
     def _with(self, **changes: Any) -> GPUFunction[P, R]:
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__, **changes)
+        other._look_like(other.__dict__["__wrapped__"])
         return other
+
+    def _look_like(self, function: Callable[..., Any]) -> None:
+        """Be used as a Gradio handler: it reads types from `__call__`, and from `__code__` that values are streamed."""
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return GPUFunction.__call__(self, *args, **kwargs)
+
+        self.__dict__["__call__"] = call
+        if self.stream:
+            for name in ("__code__", "__defaults__", "__kwdefaults__"):
+                self.__dict__[name] = getattr(function, name, None)
+
+    def __get__(self, instance: Any, owner: Any = None) -> GPUFunction[..., R]:
+        """As a method; the object travels to the worker as the first argument."""
+        if instance is None:
+            return self
+        return self._with(bound=(instance,), __wrapped__=MethodType(self.function, instance))
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it on the GPU and return its result, or with `stream=True` an iterator of its values.
@@ -80,7 +100,8 @@ class GPUFunction(Generic[P, R]):
             gradio.Error: it could not be done; the title, what happened and what to do, in the visitor's words.
         """
         if control.current() is not None:  # already on the GPU
-            return self.function(*args, **kwargs)
+            result = self.function(*self.bound, *args, **kwargs)
+            return result if self.stream or not inspect.isgenerator(result) else _last_of(result)
         if self.stream:
             return self._values(*args, **kwargs)  # type: ignore[return-value]
         return self._value(*args, **kwargs)
@@ -90,23 +111,26 @@ class GPUFunction(Generic[P, R]):
 
         Raises:
             QuotaExceeded: not even the shortest useful call fits what the visitor has left.
-            RequestError: the arguments cannot be estimated.
+            DurationTooLong: not even that fits what one call may reserve.
+            UsageError: the arguments cannot be estimated.
         """
         if not settings.on_zero_gpu():
             return Quote()
         size, per_second = self.size or default_size(), factor()
-        estimate = self.estimator.estimate(args, kwargs, size=size, factor=per_second)
+        estimate = self.estimator.estimate((*self.bound, *args), kwargs, size=size, factor=per_second)
         wanted = max(1, math.ceil(estimate.declared_s))
-        cap = platform.declared_within(self.cap_s or max(p.cap_s for p in platform.PLANS.values()), size, per_second)
-        declared = max(1, min(wanted, cap))
-        if self.left_s is not None:
-            declared = min(declared, platform.declared_within(self.left_s, size, per_second))
         least = min(max(1, math.ceil(estimate.least_declared_s)), wanted)
+        needs = f"This reserves at least {platform.reserved_s(least, size, per_second)} s of GPU time"
+        left_s, cap_s = _known(self.left_s), _known(self.cap_s)
+        if cap_s is None:
+            cap_s = max(plan.cap_s for plan in platform.PLANS.values())
+        declared = min(wanted, platform.declared_within(cap_s, size, per_second))
         if declared < least:
-            needs = platform.reserved_s(least, size, per_second)
-            raise QuotaExceeded(
-                f"This reserves at least {needs} s of GPU time and you have {max(0, int(self.left_s or cap))} s left."
-            )
+            raise DurationTooLong(f"{needs}, and one call of yours may have {int(cap_s)} s.")
+        if left_s is not None:
+            declared = min(declared, platform.declared_within(left_s, size, per_second))
+        if declared < least:
+            raise QuotaExceeded(f"{needs} and you have {int(left_s or 0)} s left.")
         return Quote(
             declared,
             platform.reserved_s(declared, size, per_second),
@@ -121,41 +145,52 @@ class GPUFunction(Generic[P, R]):
         """
         try:
             quote = self.quote(*args, **kwargs)
-        except QuotaExceeded as exc:
-            yield Outcome(None, "interrupted", Usage(), exc)
+            call = Call(self.key, (*self.bound, *args), kwargs, quote.declared_s, quote.granted_s)
+            if quote.declared_s is not None:
+                call.pack()
+        except Exception as exc:  # noqa: BLE001  an estimate of the author's own may raise anything
+            yield Outcome(None, "interrupted", Usage(), self._refusal(exc))
             return
-        call = Call(self.key, args, kwargs, quote.declared_s, quote.granted_s)
-        yield from _Seam(self, call, quote).beats()
+        usage = Usage(quote.declared_s, quote.reserved_s, quote.granted_s)
+        yield from Seam(self.door, call, usage, self.estimator, self.stop).beats()
+
+    def _refusal(self, error: Exception) -> Exception:
+        if is_gradio_error(error):
+            return error
+        if isinstance(error, ZeroKitError) and not isinstance(error, UsageError):
+            return error
+        log.error("%s was not called.", self.key, exc_info=error)
+        return error if isinstance(error, UsageError) else FunctionFailed("How long it takes could not be estimated.")
 
     def outcome(self, *args: P.args, **kwargs: P.kwargs) -> Outcome:
         """Make the call and wait for its end: the result with how it ended and what it cost.
 
         Raises:
-            gradio.Error: there is nothing to show for it.
+            gradio.Error: there is nothing to show for it, or it is what the function itself raised.
         """
         outcome = None
         for beat in self._watched(*args, **kwargs):
             if isinstance(beat, Outcome):
                 outcome = beat
         assert outcome is not None  # the last thing of every call
-        if outcome.failure is not None and outcome.value is None:
-            raise to_gradio(outcome.failure)
+        _raise_failure(outcome)
         return outcome
 
     def _value(self, *args: Any, **kwargs: Any) -> Any:
         outcome = self.outcome(*args, **kwargs)
         if outcome.ended != "complete":
-            _tell_cut(outcome)
+            tell_cut(outcome)
         return outcome.value
 
     def _values(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         shown: Any = None
         for beat in self._watched(*args, **kwargs):
             if isinstance(beat, Outcome):
-                if beat.failure is not None:
-                    raise to_gradio(beat.failure)
-                if beat.value is not None:
+                _raise_failure(beat)
+                if beat.value is not None and beat.value is not shown:
                     yield beat.value
+                if beat.ended != "complete":
+                    tell_cut(beat)
             elif beat.made is not None and beat.made is not shown:
                 shown = beat.made
                 yield shown
@@ -172,141 +207,23 @@ class GPUFunction(Generic[P, R]):
             beats.close()  # type: ignore[attr-defined]
 
 
-class _Seam:
-    """One call between the page and the door."""
-
-    def __init__(self, function: GPUFunction[Any, Any], call: Call, quote: Quote) -> None:
-        self.function, self.call, self.quote = function, call, quote
-        self.asked_at = time.monotonic()
-        self.pump = Pump(function._door, call)
-        self.last: Signal | None = None
-        self.made: Any = None
-
-    def beats(self) -> Iterator[Beat | Outcome]:
-        self.pump.start()
-        closed = True
-        try:
-            yield self._beat()
-            while True:
-                news = self.pump.next(HEARTBEAT_S)
-                if isinstance(news, Ended):
-                    break
-                if news is not None:
-                    self._take(news)
-                if self._is_stopped():
-                    self.pump.close()
-                    yield self._settle(Outcome(self.made, "stopped", self._usage(), Stopped("You stopped it.")))
-                    closed = False
-                    return
-                if self.last is None or not self.last.final:
-                    yield self._beat()
-            closed = False
-            yield self._settle(self._outcome(news.error))
-        finally:
-            if closed:
-                self.pump.close()
-                self._settle(Outcome(self.made, "stopped", self._usage()))
-
-    def _is_stopped(self) -> bool:
-        stop = self.function.stop
-        return (stop is not None and stop.is_set()) or self.pump.visitor_is_gone()
-
-    def _take(self, signal: Signal) -> None:
-        self.last = signal
-        if signal.made is not None:
-            self.made = unwrap(signal.made)
-
-    def _beat(self) -> Beat:
-        now = time.monotonic()
-        granted_at = self.call.granted_at
-        if self.last is None:
-            phase = "waiting" if granted_at is None else "waking"
-            return Beat(phase, elapsed_s=now - self.asked_at)  # type: ignore[arg-type]
-        left_s = None
-        if self.call.granted_s is not None and granted_at is not None:
-            left_s = max(0.0, granted_at + self.call.granted_s - now)
-        return Beat("running", self.last.progress, self.made, now - self.last.started_at, left_s)
-
-    def _outcome(self, error: Exception | None) -> Outcome:
-        last, usage = self.last, self._usage()
-        if last is not None and last.final:  # whatever came after it does not matter any more
-            if last.failure is None:
-                value = unwrap(last.value) if last.value is not None else None
-                return Outcome(value, last.ended, usage)
-            return Outcome(self.made, last.ended, usage, _rebuild(last.failure, self.function.key))
-        if error is None:
-            return Outcome(self.made, "interrupted", usage, errors.CallKilled("The GPU call ended without a result."))
-        failure = translate(error)
-        log.error("%s: %s", self.function.key, failure.message, exc_info=error)
-        return Outcome(self.made, "interrupted", usage, failure)
-
-    def _usage(self) -> Usage:
-        quote, granted_at, last = self.quote, self.call.granted_at, self.last
-        usage = Usage(quote.declared_s, quote.reserved_s, quote.granted_s)
-        if last is None:
-            queued_s = (granted_at or time.monotonic()) - self.asked_at
-            used_s = time.monotonic() - granted_at if granted_at is not None else 0.0
-            return replace(usage, queued_s=queued_s, used_s=used_s, ran=granted_at is not None)
-        begun_at = min(granted_at, last.started_at) if granted_at is not None else last.started_at
-        ended_at = last.ended_at if last.final else time.monotonic()
-        return replace(
-            usage,
-            used_s=ended_at - begun_at,
-            cold_s=last.started_at - begun_at,
-            queued_s=max(0.0, begun_at - self.asked_at),
-            cold=last.cold,
-            ran=True,
-        )
-
-    def _settle(self, outcome: Outcome) -> Outcome:
-        finished = outcome.ended in ("complete", "length") and outcome.failure is None
-        self.function.estimator.observe(self.call.args, self.call.kwargs, outcome.usage, outcome.value, finished)
-        return outcome
+def _raise_failure(outcome: Outcome) -> None:
+    """Raise what went wrong where nothing was made, and always what the function says to the visitor itself."""
+    failure = outcome.failure
+    if failure is not None and (outcome.value is None or is_gradio_error(failure)):
+        raise to_gradio(failure)
 
 
-def _rebuild(failure: Failure, key: str) -> Exception:
-    log.error("%s failed: %s\n%s", key, failure.message, failure.traceback)
-    if failure.kind == "gradio":
-        import gradio as gr
-
-        return gr.Error(failure.message, title=failure.title, print_exception=False)
-    kind = getattr(errors, failure.kind, GPUError)
-    return kind(failure.message)
+def _last_of(generator: Iterator[Any]) -> Any:
+    last = None
+    for last in generator:
+        control.progress(made=last)
+    return last
 
 
-def to_gradio(error: Exception) -> Exception:
-    """The gr.Error that shows `error` to a visitor. Gradio renders messages as HTML, so ours are escaped."""
-    import html
-
-    import gradio as gr
-
-    if isinstance(error, gr.Error):
-        return error
-    if isinstance(error, errors.ZeroKitError):
-        shown = gr.Error(html.escape(str(error), quote=False), title=error.title, print_exception=False)
-        shown.__cause__ = error
-        return shown
-    return error
-
-
-def show_progress(beat: Beat) -> None:
-    """Show a beat on the page through Gradio's own progress; outside a Gradio event nothing happens."""
-    import gradio as gr
-
-    words = {"waiting": "Waiting for a GPU", "waking": "Waking the GPU", "running": beat.progress.text}[beat.phase]
-    if beat.phase == "running" and beat.progress == Progress():
-        return
-    gr.Progress()(beat.progress.fraction or 0.0, desc=words or None)
-
-
-def _tell_cut(outcome: Outcome) -> None:
-    import gradio as gr
-
-    said = {"deadline": "The reserved GPU time ended first", "stopped": "It was stopped"}
-    gr.Warning(
-        f"{said.get(outcome.ended, 'It was interrupted')}: this is what was made until then.",
-        title="Cut short",
-    )
+def _known(seconds: float | None) -> float | None:
+    """Seconds from 0 up; None where the number says nothing."""
+    return None if seconds is None or not math.isfinite(seconds) else max(0.0, seconds)
 
 
 @overload
@@ -358,10 +275,13 @@ def _decorate(function: Callable[..., Any], *, duration: Any, size: str | None, 
         )
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         raise UsageError(
-            f"{function.__name__} is a coroutine, and ZeroGPU runs plain functions only: write `def`, not `async def`."
+            f"{worker.name_of(function)} is a coroutine, and ZeroGPU runs plain functions only: "
+            "write `def`, not `async def`."
         )
     if stream and not inspect.isgeneratorfunction(function):
-        raise UsageError(f"stream=True shows the values that a function yields, and {function.__name__} yields none.")
+        raise UsageError(
+            f"stream=True shows the values that a function yields, and {worker.name_of(function)} yields none."
+        )
     try:
         platform.size(size)
     except ValueError as exc:
@@ -371,13 +291,13 @@ def _decorate(function: Callable[..., Any], *, duration: Any, size: str | None, 
 
 def _estimator(function: Callable[..., Any], duration: Any) -> Estimator:
     if duration is None:
-        return Learned(f"{function.__module__}.{function.__qualname__}")
+        return Learned(worker.name_of(function))
     if isinstance(duration, timedelta):
         return Fixed(duration.total_seconds())
-    if isinstance(duration, int | float) and not isinstance(duration, bool):
+    if isinstance(duration, Real) and not isinstance(duration, bool):
         return Fixed(float(duration))
     if isinstance(duration, Estimator):
         return duration.bind(function)
-    if callable(duration):
-        return Declared(duration)
+    if callable(duration) and not isinstance(duration, type):
+        return Declared(duration).bind(function)
     raise UsageError(f"duration is seconds, a timedelta, a function or an estimator, not {duration!r}.")

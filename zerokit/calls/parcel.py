@@ -20,9 +20,11 @@ class _Pickler(pickle.Pickler):
         if torch is None or not isinstance(obj, torch.Tensor):
             return NotImplemented
         plain = obj.detach()
-        if plain.device.type == "cpu":
-            return plain.__reduce_ex__(pickle.HIGHEST_PROTOCOL) if plain is not obj else NotImplemented
-        return plain.cpu().__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+        if plain.device.type != "cpu":
+            plain = plain.cpu()
+        elif plain.layout == torch.strided and plain.untyped_storage().nbytes() > plain.numel() * plain.element_size():
+            plain = plain.clone()  # a view takes all of its storage along, however little it shows
+        return plain.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
 
 
 def wrap(value: Any) -> bytes:

@@ -15,11 +15,15 @@ from .. import errors
 from ..errors import GPUError
 
 
-def translate(error: BaseException) -> GPUError:
-    """The GPUError for something that the scheduler or the client raised; `error` becomes its cause."""
+def translate(error: BaseException, *, granted: bool = True) -> GPUError:
+    """The GPUError for something that the scheduler or the client raised; `error` becomes its cause.
+
+    Args:
+        granted: whether the call had got its GPU by then.
+    """
     title = str(getattr(error, "title", ""))
     text = _text(error)
-    translated = _by_title(title, text) if title else _by_kind(error, text)
+    translated = _by_title(title, text) if title else _by_kind(error, text, granted)
     translated.__cause__ = error
     return translated
 
@@ -39,6 +43,8 @@ def _by_title(title: str, text: str) -> GPUError:
         return errors.CallKilled("The process that worked for you was ended before it was done.")
     if title == "ZeroGPU client error" and "Expired" in text:
         return errors.SignInExpired("The Hub's word on who you are is too old.")
+    if title == "ZeroGPU client error" and "Internal" in text:
+        return errors.NotIdentified("What your browser sent with the click could not be read.")
     if title == "ZeroGPU client error":
         return errors.PlatformUnavailable("No GPU was available.")
     return errors.FunctionFailed("The GPU call ended with an error.")
@@ -54,7 +60,7 @@ def _quota(text: str) -> GPUError:
             "You came without the Hub's word on who you are, and this Space's own GPU time is used up."
         )
     numbers = re.search(r"\((\d+)s requested vs\. (-?\d+)s left\)", text)
-    wait = re.search(r"Try again in ([^.]+?)\. ", text + " ")
+    wait = re.search(r"Try again in (.+?)\. ", text + " ")
     said = (
         f"This reserves {numbers[1]} s of GPU time and you have {max(0, int(numbers[2]))} s left"
         if numbers
@@ -68,14 +74,13 @@ def _duration(text: str) -> str:
     match = re.fullmatch(r"(?:(\d+) days?, )?(\d+):(\d\d):(\d\d)(?:\.\d+)?", text.strip())
     if not match:
         return "some time"
-    days, hours, minutes = int(match[1] or 0), int(match[2]), int(match[3])
-    hours += 24 * days
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min" if minutes else "less than a minute"
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    minutes += 60 * (24 * days + hours) + (seconds > 0)  # up: who comes back too early is refused again
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
-def _by_kind(error: BaseException, text: str) -> GPUError:
+def _by_kind(error: BaseException, text: str, granted: bool) -> GPUError:
     if isinstance(error, httpx.ConnectError | httpx.TimeoutException):
         return errors.PlatformUnavailable("The GPU scheduler does not answer.")
     if isinstance(error, httpx.HTTPError):
@@ -88,6 +93,10 @@ def _by_kind(error: BaseException, text: str) -> GPUError:
         return errors.PlatformUnavailable("The GPU scheduler answered with an error.")
     if "pickle" in text:
         return errors.FunctionFailed("What was asked for cannot be sent to the GPU.")
+    if not granted:
+        return errors.PlatformUnavailable("The GPU scheduler gave an answer that cannot be read.")
+    if isinstance(error, OSError | EOFError):
+        return errors.CallKilled("The process that worked for you was gone.")
     return errors.FunctionFailed("The GPU call ended with an error.")
 
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import logging
 import math
 import os
 import re
+import sys
 import threading
 import time
 import traceback
@@ -20,6 +22,7 @@ from contextvars import copy_context
 from typing import Any
 
 from .. import control as controls
+from .. import errors
 from ..control import Control
 from ..errors import (
     BadResult,
@@ -34,11 +37,15 @@ from ..errors import (
 from ..requests import Ended
 from .call import HEARTBEAT_S, Call, Failure, Signal
 from .deadline import margin_s
+from .page import is_gradio_error
 from .parcel import wrap
 
 STOP_PATIENCE_S = 0.5
-"""How long a function may take to notice that it is over."""
+"""How long a function may take to notice Stop."""
+LATE_SHARE = 0.5
+"""How much of the margin before the kill a function may take to notice the deadline."""
 
+log = logging.getLogger("zerokit")
 _main_pid = os.getpid()
 _served = False
 
@@ -48,13 +55,19 @@ functions: dict[str, Callable[..., Any]] = {}
 
 def register(function: Callable[..., Any]) -> str:
     """The key under which workers find this function; two of one name get two keys."""
-    name = key = f"{function.__module__}.{function.__qualname__}"
+    name = key = name_of(function)
     number = 1
     while key in functions:
         number += 1
         key = f"{name}#{number}"
     functions[key] = function
     return key
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """Module and name, of the class where it is an object that can be called."""
+    named = function if hasattr(function, "__qualname__") else getattr(function, "func", type(function))
+    return f"{getattr(named, '__module__', '?')}.{getattr(named, '__qualname__', '?')}"
 
 
 def work(call: Call) -> Iterator[Signal]:
@@ -66,11 +79,12 @@ def work(call: Call) -> Iterator[Signal]:
     control = Control(_deadline(call, started_at))
     body = _Body(call, control)
     signals = _Signals(started_at, cold, control)
+    overdue_at = control.deadline + LATE_SHARE * margin_s(call.granted_s or 0)
     yield signals.beat()
     body.start()
     try:
-        while not body.done.wait(HEARTBEAT_S):
-            if time.monotonic() > control.deadline + STOP_PATIENCE_S * margin_s(call.granted_s or 0):
+        while not body.done.wait(min(HEARTBEAT_S, max(0.0, overdue_at - time.monotonic()))):
+            if time.monotonic() >= overdue_at:
                 control.cancel()
                 yield signals.final(body, overdue=True)
                 if in_worker:
@@ -82,7 +96,7 @@ def work(call: Call) -> Iterator[Signal]:
             os._exit(1)
     except GeneratorExit:
         control.cancel()
-        if not body.done.wait(STOP_PATIENCE_S) and in_worker:
+        if (not body.done.wait(STOP_PATIENCE_S) or body.poisoned) and in_worker:
             os._exit(1)
         raise
 
@@ -116,13 +130,16 @@ class _Body:
         try:
             self.value = self._call()
         except BaseException as exc:  # noqa: BLE001  whatever it is, the visitor gets words and the log gets it all
-            self.error = exc
-            self.poisoned = _is_poison(exc)
-            if not self.poisoned:
-                _free_memory(exc)
+            self.fail(exc)
         finally:
             self.ended_at = time.monotonic()
             self.done.set()
+
+    def fail(self, error: BaseException | None) -> None:
+        self.error = error
+        self.poisoned = _is_poison(error)
+        if error is not None and is_out_of_memory(error):
+            _free_memory(error)
 
     def _call(self) -> Any:
         function = functions.get(self.call.function)
@@ -130,11 +147,17 @@ class _Body:
             raise UsageError(
                 f"{self.call.function} was decorated after the app had started. Decorate functions at module level."
             )
-        if not inspect.isgeneratorfunction(function):
-            return function(*self.call.args, **self.call.kwargs)
+        args, kwargs = self.call.arguments()
+        result = function(*args, **kwargs)
+        if inspect.iscoroutine(result):
+            result.close()
+            raise UsageError(f"{self.call.function} gave a coroutine, and ZeroGPU runs plain functions only.")
+        return self._last(result) if inspect.isgenerator(result) else result
+
+    def _last(self, generator: Any) -> Any:
         last = None
-        with contextlib.closing(function(*self.call.args, **self.call.kwargs)) as values:
-            for last in values:
+        with contextlib.closing(generator):
+            for last in generator:
                 self.control.report(made=last)
                 reason = self.control.stop_reason()
                 if reason:
@@ -148,21 +171,22 @@ class _Signals:
 
     def __init__(self, started_at: float, cold: bool, control: Control) -> None:
         self.started_at, self.cold, self.control = started_at, cold, control
-        self._made: Any = None
+        self._sent = 0
 
     def beat(self) -> Signal:
         return self._signal()
 
     def final(self, body: _Body, *, overdue: bool = False) -> Signal:
-        if overdue:
-            error: BaseException | None = DeadlineReached("It took longer than the seconds reserved for it.")
-        else:
-            error = body.error
+        late = DeadlineReached("It took longer than the seconds reserved for it.")
+        error: BaseException | None = late if overdue else body.error
         if error is None:
             try:
-                return self._signal(final=True, value=wrap(body.value), ended=body.ended, ended_at=body.ended_at)
+                value, progress = wrap(body.value), self.control.look()[1]
+                return Signal(self.started_at, self.cold, progress, None, True, value, None, body.ended, body.ended_at)
             except BadResult as exc:
-                error = exc
+                # CUDA reports late: what went wrong in the function may only show when its result is copied.
+                error = exc.__cause__ if is_out_of_memory(exc.__cause__) or _is_poison(exc.__cause__) else exc
+                body.fail(error)
         ended: Ended = "deadline" if isinstance(error, DeadlineReached) else "interrupted"
         if isinstance(error, Stopped):
             ended = "stopped"
@@ -171,36 +195,40 @@ class _Signals:
         )
 
     def _signal(self, **facts: Any) -> Signal:
-        _, progress, made = self.control.look()
+        version, progress, made = self.control.look()
         parcel = None
-        if made is not None and made is not self._made:
-            self._made = made
+        if version != self._sent:  # not identity: a function may yield one list that grows
+            self._sent = version
             with contextlib.suppress(BadResult):  # the final signal says it; a heartbeat carries what can be shown
                 parcel = wrap(made)
         return Signal(self.started_at, self.cold, progress, parcel, **facts)
 
 
-def _failure(error: BaseException) -> Failure:
+def _failure(error: BaseException | None) -> Failure:
+    try:
+        return _describe(error)
+    except Exception as exc:
+        log.error("An error could not be described.", exc_info=exc)
+        return Failure(FunctionFailed.__name__, "It ended with an error that it did not expect.")
+
+
+def _describe(error: BaseException | None) -> Failure:
     text = "".join(traceback.format_exception(error))
     if isinstance(error, ZeroKitError):
-        return Failure(type(error).__name__, error.message, traceback=text)
-    if _is_gradio_error(error):
-        return Failure("gradio", str(getattr(error, "message", error)), getattr(error, "title", "Error"), text)
-    if is_out_of_memory(error):
+        ours = next(kind for kind in type(error).__mro__ if vars(errors).get(kind.__name__) is kind)
+        return Failure(ours.__name__, error.message, traceback=text)
+    if is_gradio_error(error):
+        said: Any = error
+        return Failure("gradio", str(said.message), str(said.title), text, said.duration, bool(said.visible))
+    if error is not None and is_out_of_memory(error):
         return Failure(OutOfMemory.__name__, describe_out_of_memory(error), traceback=text)
     if _is_poison(error):
         return Failure(GPUError.__name__, "The GPU reported an error and was reset.", traceback=text)
     return Failure(FunctionFailed.__name__, "It ended with an error that it did not expect.", traceback=text)
 
 
-def _is_gradio_error(error: BaseException) -> bool:
-    import gradio as gr
-
-    return isinstance(error, gr.Error)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether it says that the GPU's memory ran out (torch.OutOfMemoryError, or the same from a CUDA library)."""
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether it says that the memory ran out (torch.OutOfMemoryError, or the same from a CUDA library)."""
     if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
         return True
     return isinstance(error, RuntimeError) and "out of memory" in str(error).lower()
@@ -208,6 +236,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def describe_out_of_memory(error: BaseException) -> str:
     """The numbers of torch's message, without the rest of it."""
+    if isinstance(error, MemoryError):
+        return "The computer's memory ran out."
     text = str(error)
     asked = re.search(r"allocate ([\d.]+ [KMGT]?i?B)", text)
     total = re.search(r"capacity of ([\d.]+ [KMGT]?i?B)", text)
@@ -215,7 +245,7 @@ def describe_out_of_memory(error: BaseException) -> str:
     return what + (f" (it has {total[1]} in all)." if total else ".")
 
 
-def _is_poison(error: BaseException) -> bool:
+def _is_poison(error: BaseException | None) -> bool:
     """After such an error nothing runs in this process's CUDA context any more."""
     if is_out_of_memory(error):
         return False
@@ -224,16 +254,12 @@ def _is_poison(error: BaseException) -> bool:
 
 
 def _free_memory(error: BaseException) -> None:
-    if not is_out_of_memory(error):
-        return
-    error.__traceback__ = _without_locals(error)
-    import torch
-
-    if torch.cuda.is_available():
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:  # the frames hold the tensors that filled the memory
+        seen.add(id(cause))
+        traceback.clear_frames(cause.__traceback__)
+        cause = cause.__context__
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()
-
-
-def _without_locals(error: BaseException) -> Any:
-    """The traceback, its frames emptied: they hold the tensors that filled the memory."""
-    traceback.clear_frames(error.__traceback__)
-    return error.__traceback__
