@@ -7,7 +7,9 @@ let price = atLeast0(props.price_s);
 let pagePlan = null;
 let skewMs = 0;
 let announced = null;
-let asked = null;
+let taken = null;
+let rechecks = 0;
+let refreshedAt = null;
 
 const now = () => Date.now() + skewMs;
 const millis = (iso) => {
@@ -43,7 +45,7 @@ function when(moment) {
 // What is known now: the Hub's numbers, the plan that the outer page told, and what time has given back since.
 function withPlan(value) {
   const plan = config.plans[pagePlan];
-  if (!plan || value.signed_in || (value.plan === pagePlan && known(value.left_s))) return value;
+  if (!plan || (known(value.left_s) && (value.signed_in || value.plan === pagePlan))) return value;
   return {
     ...value,
     plan: pagePlan,
@@ -221,15 +223,19 @@ function askPlan(tries) {
 function refresh() {
   if (element.isConnected && document.visibilityState === "visible") trigger("refresh");
 }
+function recheck(value) {
+  if (!value.signed_in || value.exactness !== "at most") rechecks = 0;
+  else if (rechecks < 3) window.setTimeout(refresh, config.recheck_ms * 3 ** rechecks++);
+}
 function take() {
   const value = props.value;
   if (value && typeof value === "object") {
     const served = millis(value.as_of);
-    if (served !== null && value.as_of !== asked) {
+    if (served !== null && value.as_of !== taken) {
       const off = served - Date.now();
       skewMs = Math.abs(off) > 60000 ? off : 0;
-      asked = value.as_of;
-      if (value.signed_in && value.exactness === "at most") window.setTimeout(refresh, config.recheck_ms);
+      taken = value.as_of;
+      recheck(value);
     }
     const merged = withPlan(value);
     if (merged !== value) props.value = merged;
@@ -255,10 +261,11 @@ function look() {
 document.addEventListener("visibilitychange", look);
 const clock = window.setInterval(() => {
   if (!element.isConnected) return window.clearInterval(clock);
-  const due = millis(props.value?.resets_at);
-  const before = element.querySelector(".zq")?.dataset.kind;
   render();
-  if (due !== null && due <= now() && props.value.signed_in && before !== "fresh") refresh();
+  const due = millis(props.value?.resets_at);
+  if (due === null || due > now() || due === refreshedAt || !props.value.signed_in) return;
+  refreshedAt = due;
+  refresh();
 }, config.tick_ms);
 
 if (outer) {

@@ -220,7 +220,8 @@ class ZeroQuota(gr.HTML, metaclass=_NoStubFile):  # type: ignore[misc]
             button.load_event_to_attach = None
 
     def _can_sign_in(self) -> bool:
-        return self.sign_in and settings.has_oauth() and settings.in_space()
+        # In what Gradio does not take for a Space, its sign-in wants the developer's own token at launch.
+        return self.sign_in and settings.has_oauth() and gr.utils.get_space() is not None
 
     def _on_load(self, token: gr.OAuthToken | None) -> dict[str, Any]:
         return self._advanced(None, token.token if token else None)
@@ -261,6 +262,6 @@ def _script() -> str:
         "login_path": "/login/huggingface",
         "pro_url": f"{settings.hub_endpoint()}/pro",
         "recheck_ms": 5_000,
-        "tick_ms": 5_000,
+        "tick_ms": 2_000,
     }
     return _text("meter.js").replace("__CONFIG__", json.dumps(config), 1)

@@ -14,8 +14,10 @@ Exactness = Literal["exact", "at most", "unknown"]
 
 
 class UsageLike(Protocol):
-    """What a finished GPU call tells the meter: `zerokit.gpu`'s Usage, or anything shaped like it."""
+    """What a finished GPU call tells the meter: `zerokit.calls`' Usage, or anything shaped like it."""
 
+    @property
+    def ran(self) -> bool: ...
     @property
     def reserved_s(self) -> float | None: ...
     @property
@@ -129,6 +131,8 @@ def advance(
         price_s: what the next call reserves.
     """
     now = now or datetime.now(timezone.utc)
+    if usage is not None and not usage.ran:
+        usage = None  # refused before the GPU was reached: it cost nothing, and was no run
     counted = _count_call(before, usage, called or usage is not None, now)
     counted = replace(counted, signed_in=signed_in, can_sign_in=can_sign_in, price_s=price_s, as_of=now)
     if quota is not None:
@@ -146,8 +150,7 @@ def at_most(state: MeterState) -> MeterState:
     if plan is None:
         return replace(state, exactness="unknown", **_NOTHING)
     return replace(
-        state,
-        **_NOTHING,
+        replace(state, **_NOTHING),
         exactness="at most",
         base_s=float(plan.base_s),
         left_s=max(0.0, plan.base_s - state.page_used_s),
