@@ -29,6 +29,7 @@ pytestmark = [
 NOW = datetime.now(timezone.utc)
 LATER = NOW + timedelta(hours=5)
 HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
+expect.set_options(timeout=15_000)
 CHROMIUM_ARGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -193,7 +194,7 @@ def show(page, value):
 
 def visit(page, url):
     page.goto(url)
-    expect(page.locator("#quota .zq:not([data-kind=waiting])")).to_be_visible(timeout=15_000)
+    expect(page.locator("#quota .zq:not([data-kind=waiting])")).to_be_visible()
     return page.locator("#quota .zq")
 
 
@@ -290,7 +291,7 @@ def test_a_reset_that_passes_makes_the_day_fresh(page, space):
     now = datetime.now(timezone.utc)
     show(page, exact(100, resets_at=now + timedelta(seconds=2), signed_in=False, as_of=now).as_value())
     expect(bar).to_have_attribute("data-kind", "used")
-    expect(bar).to_have_attribute("data-kind", "fresh", timeout=8_000)
+    expect(bar).to_have_attribute("data-kind", "fresh")
     expect(bar).to_contain_text("5 min and 5 runs left")
 
 
@@ -337,7 +338,7 @@ def test_the_outer_page_tells_the_plan_and_python_keeps_it(page, space, the_hub)
     page.goto(the_hub.url + "/outer")
     frame = page.frame_locator("iframe")
     bar = frame.locator("#quota .zq")
-    expect(bar).to_contain_text("Up to 5 min and 8 runs left", timeout=15_000)
+    expect(bar).to_contain_text("Up to 5 min and 8 runs left")
     expect(frame.locator(".zq-sign-in")).to_be_visible()
     frame.get_by_role("button", name="Run").click()
     expect(frame.locator("#plan textarea")).to_have_value("free")
@@ -355,7 +356,7 @@ def test_the_outer_page_tells_the_plan_and_python_keeps_it(page, space, the_hub)
 def test_plans_of_the_outer_page(page, space, the_hub, plan, said):
     the_hub.space, the_hub.plan = space, plan
     page.goto(the_hub.url + "/outer")
-    expect(page.frame_locator("iframe").locator("#quota .zq")).to_contain_text(said, timeout=15_000)
+    expect(page.frame_locator("iframe").locator("#quota .zq")).to_contain_text(said)
 
 
 def test_off_zero_gpu_it_is_not_there(page, monkeypatch):
