@@ -160,7 +160,9 @@ class PromptWriter:
             turns.pop()
         text = self._render(turns, go_on and not opened)
         if opened:
-            text = text.rstrip().removesuffix(THINK) + THINK + self._without_control(opened[len(THINK) :])
+            if text.rstrip().endswith(THINK):
+                text = text.rstrip().removesuffix(THINK)
+            text += THINK + self._without_control(opened[len(THINK) :])
         # The template writes the special tokens itself. Cut at the marks, what a visitor typed never is one.
         ids = [token for part in text.split(_BREAK) if part for token in self._encode(part)]
         return ids, text.replace(_BREAK, "")
@@ -264,7 +266,7 @@ def _control_tokens(tokenizer: Any) -> re.Pattern[str] | None:
     tokens = {
         token.content
         for token in tokenizer.added_tokens_decoder.values()
-        if len(token.content.strip()) > 1 and (token.special or token.content in written)
+        if len(token.content.strip()) > 1 and (token.special or token.content in written or token.content in (THINK, END_THINK))
     }
     if not tokens:
         return None
