@@ -78,11 +78,14 @@ class App:
     def stop(self) -> None:
         """End the app and every worker it started."""
         group = self.process.pid
-        processes.signal_group(group, signal.SIGTERM)
-        give_up_at = time.monotonic() + TERM_PATIENCE_S
-        while processes.group_members(group) and time.monotonic() < give_up_at:
-            self.process.poll()
-            time.sleep(0.02)
+        # Workers first, while the app that started them is there to collect them.
+        workers = [pid for pid in processes.group_members(group) if pid != group]
+        for pid in workers:
+            processes.kill(pid)
+        _wait_until(lambda: not any(processes.exists(pid) for pid in workers) or self.process.poll() is not None)
+        if self.process.poll() is None:
+            self.process.terminate()
+        _wait_until(lambda: self.process.poll() is not None and not processes.group_members(group))
         processes.signal_group(group, signal.SIGKILL)
         self.process.wait()
         self._reader.join(timeout=5)
@@ -100,6 +103,12 @@ class App:
             self._lines.append(line)
             if self._on_line is not None:
                 self._on_line(line)
+
+
+def _wait_until(true: Callable[[], bool]) -> None:
+    give_up_at = time.monotonic() + TERM_PATIENCE_S
+    while not true() and time.monotonic() < give_up_at:
+        time.sleep(0.02)
 
 
 def _answers(url: str) -> bool:

@@ -16,6 +16,11 @@ def alive(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
+def exists(pid: int) -> bool:
+    """Whether there is a process of that id, a zombie included."""
+    return Path(f"/proc/{pid}").exists()
+
+
 def is_mine(pid: int) -> bool:
     """Whether the process runs and belongs to this user."""
     try:
