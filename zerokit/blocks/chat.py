@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import gradio as gr
 
@@ -20,9 +21,14 @@ from zerokit.engines.text import TextEngine
 from zerokit.errors import ZeroKitError
 from zerokit.quota import hub
 from zerokit.quota.meter import ZeroQuota
-from zerokit.quota.state import MeterState
+from zerokit.quota.state import MeterState, advance
 from zerokit.requests import MAX_PROMPT_CHARACTERS, MAX_SEED, ChatReply, ChatRequest, Message
 
+_PLACEHOLDER = "Ask something"
+_ready = partial(gr.update, interactive=True, submit_btn=True, stop_btn=False, placeholder=_PLACEHOLDER)
+_busy = partial(gr.update, interactive=False, submit_btn=False, stop_btn=True, placeholder="")
+Shown: TypeAlias = tuple[list[Turn], Any, Any, Any]
+"""What the page gets with a beat: turns, quota bar, Continue, text box."""
 _QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
 
@@ -110,24 +116,25 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
         self.settings = self._make_settings()
         self.quota = ZeroQuota(render=False)
         self.go_on_button = gr.Button("Continue", size="sm", visible=False, render=False)
+        textbox = gr.Textbox(
+            show_label=False,
+            placeholder=_PLACEHOLDER,
+            scale=7,
+            autofocus=True,
+            submit_btn=True,
+            stop_btn=True,
+            max_lines=12,
+            render=False,
+        )
         super().__init__(
             self._answer,
             chatbot=gr.Chatbot(
                 show_label=False, scale=1, height="60vh", min_height=240, buttons=["copy"], render=False
             ),
-            textbox=gr.Textbox(
-                show_label=False,
-                placeholder="Ask something",
-                scale=7,
-                autofocus=True,
-                submit_btn=True,
-                stop_btn=True,
-                max_lines=12,
-                render=False,
-            ),
+            textbox=textbox,
             additional_inputs=[*self.settings, self.quota],
             additional_inputs_accordion=gr.Accordion("Settings", open=False, render=False),
-            additional_outputs=[self.quota, self.go_on_button],
+            additional_outputs=[self.quota, self.go_on_button, textbox],
             examples=[[example] for example in examples] if examples else None,
             title=title or self.engine.name,
             description=description,
@@ -229,17 +236,17 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
         go_on = self.go_on_button.click(
             self._go_on,
             [self.chatbot, *self.settings, self.quota],
-            [self.chatbot, self.quota, self.go_on_button],
+            [self.chatbot, self.quota, self.go_on_button, self.textbox],
             concurrency_limit=None,
             show_progress="hidden",
             api_visibility="private",
         )
-        go_on.then(lambda turns: (turns, turns), self.chatbot, [self.chatbot_state, self.chatbot_value], **_QUIET)
-        self.quota.price(self._price, [*self.settings, self.chatbot])
-        gr.on(
-            [self.chatbot.clear, self.chatbot.undo, self.new_chat_button.click],
-            lambda: gr.update(visible=False),
-            None,
+        self._keep_after(go_on.then(_ready, None, self.textbox, **_QUIET))
+        # The state changes when a turn is over, the chatbot with every beat.
+        self.quota.price(self._price, [*self.settings, self.chatbot_state])
+        self.chatbot_state.change(
+            lambda turns: gr.update(visible=conversation.can_go_on(turns)),
+            self.chatbot_state,
             self.go_on_button,
             **_QUIET,
         )
@@ -248,10 +255,25 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
     def _setup_stop_events(self, event_triggers: Any, events_to_cancel: Any, after_success: Any) -> None:
         """Gradio's buttons, but Stop ends the call instead of its event: what was made comes as the answer."""
         super()._setup_stop_events(event_triggers, [], after_success)
-        submit = self.textbox.submit_btn
         for event in events_to_cancel:
-            event.then(lambda: gr.Textbox(submit_btn=submit, stop_btn=False), None, self.textbox, **_QUIET)
+            event.then(_ready, None, self.textbox, **_QUIET)
+        if self.examples:  # Gradio 6.31 does not keep a conversation that an example began
+            self._keep_after(events_to_cancel[-1])
         self.textbox.stop(self._stop, None, None, **_QUIET)
+
+    def _keep_after(self, event: Any) -> None:
+        """Keep the conversation as it is after this event, in the browser too."""
+        event.then(lambda turns: (turns, turns), self.chatbot, [self.chatbot_state, self.chatbot_value], **_QUIET).then(
+            self._save_conversation,
+            [self.conversation_id, self.chatbot_state, self.saved_conversations],
+            [self.conversation_id, self.saved_conversations],
+            **_QUIET,
+        )
+
+    def _message_as_message_dict(self, message: Any, role: Any = "user") -> Any:
+        """Gradio's, but a text stays as it was typed; Gradio would expand its tabs and take its indentation away."""
+        said = conversation.said_by(role, message) if isinstance(message, str) else message
+        return super()._message_as_message_dict(said, role)
 
     def _stop(self, request: gr.Request) -> None:
         self._running.stop(request.session_hash)
@@ -270,20 +292,16 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
         meter: dict[str, Any] | None,
         request: gr.Request,
         token: gr.OAuthToken | None,
-    ) -> Iterator[tuple[list[Turn], Any, Any]]:
+    ) -> Iterator[Shown]:
         """Answer a message on the page."""
         try:
             settings = _sampling(max_new_tokens, temperature, top_p, top_k, repetition_penalty, seed)
             said = [*conversation.for_model(history, system_prompt), Message("user", message)]
             work = self._work(ChatRequest(tuple(said), **settings))
         except ZeroKitError as exc:
-            yield [conversation.failed(exc)], gr.skip(), gr.skip()
+            yield [conversation.failed(exc)], gr.skip(), gr.update(visible=False), _ready()
             return
-        for turns, outcome in self._run(work, meter, request, token):
-            if outcome is None:
-                yield turns, gr.skip(), gr.update(visible=False)
-            else:
-                yield turns, self._settled(meter, token, outcome), gr.update(visible=conversation.can_go_on(turns))
+        yield from self._run([], work, meter, request, token)
 
     def _go_on(
         self,
@@ -298,39 +316,34 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
         meter: dict[str, Any] | None,
         request: gr.Request,
         token: gr.OAuthToken | None,
-    ) -> Iterator[tuple[list[Turn], Any, Any]]:
+    ) -> Iterator[Shown]:
         """Continue the last answer, which was cut."""
-        turns = conversation.without_notes_at_end(history)
         try:
             settings = _sampling(max_new_tokens, temperature, top_p, top_k, repetition_penalty, seed)
-            said = conversation.for_model(turns, system_prompt, go_on=True)
+            said = conversation.for_model(history, system_prompt, go_on=True)
             work = self._work(ChatRequest(tuple(said), go_on=True, **settings))
         except ZeroKitError as exc:
-            yield [*history, conversation.failed(exc)], gr.skip(), gr.skip()
+            yield [*history, conversation.failed(exc)], gr.skip(), gr.skip(), _ready()
             return
-        for added, outcome in self._run(work, meter, request, token):
-            shown = conversation.joined(turns, added)
-            if outcome is None:
-                yield shown, gr.skip(), gr.update(visible=False)
-            else:
-                yield shown, self._settled(meter, token, outcome), gr.update(visible=conversation.can_go_on(shown))
+        yield from self._run(history, work, meter, request, token)
 
     def _run(
-        self, work: ChatWork, meter: Any, request: gr.Request, token: gr.OAuthToken | None
-    ) -> Iterator[tuple[list[Turn], Outcome | None]]:
-        """Make the call: what the page shows meanwhile, and at last the answer with its outcome."""
+        self, before: list[Turn], work: ChatWork, meter: Any, request: gr.Request, token: gr.OAuthToken | None
+    ) -> Iterator[Shown]:
+        """Make the call, and show after `before` what there is: progress, and at last the answer."""
         left_s = _left_s(token, meter)
         show = conversation.streamed if self.show_stream else conversation.pending
+        buttons = gr.update(visible=False), _busy()
         with self._running.call(request.session_hash) as stop:
             for beat in self._reply.within(left_s).stopped_by(stop).beats(work):
                 if not isinstance(beat, Outcome):
-                    yield show(beat), None
+                    yield conversation.joined(before, show(beat)), gr.skip(), *buttons
+                    buttons = gr.skip(), gr.skip()
                     continue
                 reply = beat.value if isinstance(beat.value, ChatReply) else None
-                yield conversation.answered(reply, beat), beat
-
-    def _settled(self, meter: dict[str, Any] | None, token: gr.OAuthToken | None, outcome: Outcome) -> Any:
-        return self.quota.update(meter, token=token.token if token else None, usage=outcome.usage)
+                turns = conversation.joined(before, conversation.answered(reply, beat), over=True)
+                settled = self.quota.update(meter, token=token.token if token else None, usage=beat.usage)
+                yield turns, settled, gr.update(visible=conversation.can_go_on(turns)), _ready()
 
     def _price(
         self,
@@ -462,10 +475,8 @@ def _check_prompt(message: str) -> Any:
 def _left_s(token: gr.OAuthToken | None, meter: Any = None) -> float | None:
     """What the visitor is known to have left at most; None: not known, or more can be paid from credits."""
     quota = hub.fetch(token.token) if token else None
-    if quota is not None:
-        return None if quota.overquota_used_s is not None else quota.left_s
-    shown = MeterState.from_value(meter)
-    return None if shown.exactness == "unknown" or shown.overquota else shown.left_s
+    state = advance(MeterState.from_value(meter), quota, signed_in=token is not None)
+    return None if state.exactness == "unknown" or state.overquota else state.left_s
 
 
 def _for_program(outcome: Outcome) -> dict[str, Any]:

@@ -25,7 +25,7 @@ _ENDINGS = {
 def for_model(history: Sequence[Any], system_prompt: str = "", *, go_on: bool = False) -> list[Message]:
     """The messages of the page's history, without notes, and without questions that got no answer.
 
-    With `go_on` the last answer is the one to be continued; what was thought before it goes along.
+    With `go_on` the last answer is the one to be continued; what the model thought before it goes along.
 
     Raises:
         RequestError: a message is no text, or far too long.
@@ -40,10 +40,27 @@ def for_model(history: Sequence[Any], system_prompt: str = "", *, go_on: bool = 
         if said and said[-1].role == role == "assistant":
             text = said.pop().content + text
         said.append(Message(role, text))
+    if go_on and said:
+        said = _with_thoughts(said, history)
     if said and said[-1].role == "user":
         said.pop()
     system = [Message("system", system_prompt.strip())] if system_prompt.strip() else []
     return [*system, *said]
+
+
+def _with_thoughts(said: list[Message], history: Sequence[Any]) -> list[Message]:
+    """The conversation, its last answer as the model wrote it: what it thought, marked, and what it said."""
+    thoughts = ""
+    for turn in reversed(history):
+        if _field(turn, "role") == "user":
+            break
+        if _note_name(turn) == "reasoning":
+            thoughts = _text(_field(turn, "content"))
+    if not thoughts.strip():
+        return said
+    if said[-1].role == "user":
+        return [*said, Message("assistant", f"<think>\n{thoughts}")]
+    return [*said[:-1], Message("assistant", f"<think>\n{thoughts}\n</think>\n\n{said[-1].content}")]
 
 
 def is_note(turn: Any) -> bool:
@@ -52,29 +69,52 @@ def is_note(turn: Any) -> bool:
     return str(metadata.get("id") or "").startswith(NOTE) or bool(metadata.get("title"))
 
 
-def without_notes_at_end(history: Sequence[Turn]) -> list[Turn]:
-    """The history up to the last thing that somebody said."""
-    turns = list(history)
-    while turns and is_note(turns[-1]):
+def joined(before: Sequence[Turn], added: Sequence[Turn], *, over: bool = False) -> list[Turn]:
+    """The history with what was added to its last answer in it, and what is said about it after it.
+
+    Args:
+        over: nothing more will be added; if nothing was, what was said about the answer still holds.
+    """
+    if not before:
+        return list(added)
+    turns = list(before)
+    while turns and is_note(turns[-1]) and _note_name(turns[-1]) != "reasoning":
         turns.pop()
-    return turns
+    more = {_note_name(turn): turn for turn in added if _note_name(turn) in (None, "reasoning")}
+    if over and not more:
+        turns += [turn for turn in before[len(turns) :] if _note_name(turn) == "cut"]
+    for name, turn in sorted(more.items(), key=lambda item: item[0] is None):
+        turns = _continued(turns, name, turn)
+    return [*turns, *(turn for turn in added if _note_name(turn) not in (None, "reasoning"))]
 
 
-def joined(turns: Sequence[Turn], added: Sequence[Turn]) -> list[Turn]:
-    """The history with what was added to its last answer in it, and what is said about it after it."""
-    turns = list(turns)
-    for turn in added:
-        if is_note(turn) or not turns:
-            turns.append(turn)
-        else:
-            turns[-1] = {**turns[-1], "content": _text(_field(turns[-1], "content")) + turn["content"]}
-    return turns
+def _continued(turns: list[Turn], name: str | None, added: Turn) -> list[Turn]:
+    """The turns with a continuation in the last answer, or in what was thought before it."""
+    for index in range(len(turns) - 1, -1, -1):
+        if turns[index]["role"] == "user":
+            break
+        if _note_name(turns[index]) == name:
+            between = " " if name == "reasoning" else ""
+            text = _text(turns[index]["content"]) + between + _text(added["content"])
+            return [*turns[:index], {**added, "content": _parts(text)}, *turns[index + 1 :]]
+    return [*turns, added]
 
 
 def can_go_on(history: Sequence[Turn]) -> bool:
     """Whether the last answer was cut, so that it can be continued."""
-    last = history[-1] if history else {}
-    return str((_field(last, "metadata") or {}).get("id") or "") == f"{NOTE}-cut"
+    for turn in reversed(history):
+        if not is_note(turn) or _note_name(turn) == "reasoning":
+            return False
+        if _note_name(turn) == "cut":
+            return True
+    return False
+
+
+def _note_name(turn: Any) -> str | None:
+    """Which note it is, "" for one without a name; None: it is said by somebody."""
+    if not is_note(turn):
+        return None
+    return str((_field(turn, "metadata") or {}).get("id") or "").removeprefix(NOTE).removeprefix("-")
 
 
 def pending(beat: Beat) -> list[Turn]:
@@ -115,6 +155,11 @@ def failed(error: Exception) -> Turn:
     return note(f"**{title}**\n\n{_plain(text)}", name="error")
 
 
+def said_by(role: str, text: str) -> Turn:
+    """Something that was said; as a part, for Gradio takes tabs and indentation away from a plain string."""
+    return {"role": role, "content": _parts(text)}
+
+
 def note(content: str, title: str | None = None, *, status: str | None = None, name: str = "") -> Turn:
     """Something beside the conversation; with a title it folds."""
     metadata: dict[str, Any] = {"id": f"{NOTE}-{name}" if name else NOTE}
@@ -122,7 +167,7 @@ def note(content: str, title: str | None = None, *, status: str | None = None, n
         metadata["title"] = title
     if status:
         metadata["status"] = status
-    return {"role": "assistant", "content": content, "metadata": metadata}
+    return {**said_by("assistant", content), "metadata": metadata}
 
 
 def _said(reply: ChatReply, status: str = "done") -> list[Turn]:
@@ -130,7 +175,7 @@ def _said(reply: ChatReply, status: str = "done") -> list[Turn]:
     if reply.reasoning:
         turns.append(note(reply.reasoning, "What it thought first", status=status, name="reasoning"))
     if reply.text:
-        turns.append({"role": "assistant", "content": reply.text})
+        turns.append(said_by("assistant", reply.text))
     return turns
 
 
@@ -168,6 +213,10 @@ def _plain(text: str) -> str:
 
 def _field(turn: Any, name: str) -> Any:
     return turn.get(name) if isinstance(turn, dict) else getattr(turn, name, None)
+
+
+def _parts(text: str) -> list[dict[str, str]]:
+    return [{"type": "text", "text": text}]
 
 
 def _text(content: Any) -> str:
