@@ -295,7 +295,7 @@ def _estimator(function: Callable[..., Any], duration: Any) -> Estimator:
     if isinstance(duration, timedelta):
         return Fixed(duration.total_seconds())
     if isinstance(duration, Real) and not isinstance(duration, bool):
-        return Fixed(float(duration))
+        return Fixed(duration)  # type: ignore[arg-type]  # checked there
     if isinstance(duration, Estimator):
         return duration.bind(function)
     if callable(duration) and not isinstance(duration, type):

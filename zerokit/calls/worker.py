@@ -231,14 +231,21 @@ def is_out_of_memory(error: BaseException | None) -> bool:
     """Whether it says that the memory ran out (torch.OutOfMemoryError, or the same from a CUDA library)."""
     if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
         return True
-    return isinstance(error, RuntimeError) and "out of memory" in str(error).lower()
+    return isinstance(error, RuntimeError) and "out of memory" in _text(error).lower()
+
+
+def _text(error: BaseException | None) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  an author's class may break when it is looked at
+        return ""
 
 
 def describe_out_of_memory(error: BaseException) -> str:
     """The numbers of torch's message, without the rest of it."""
     if isinstance(error, MemoryError):
         return "The computer's memory ran out."
-    text = str(error)
+    text = _text(error)
     asked = re.search(r"allocate ([\d.]+ [KMGT]?i?B)", text)
     total = re.search(r"capacity of ([\d.]+ [KMGT]?i?B)", text)
     what = f"It needed {asked[1]} more memory than the GPU has free" if asked else "The GPU's memory ran out"
@@ -249,7 +256,7 @@ def _is_poison(error: BaseException | None) -> bool:
     """After such an error nothing runs in this process's CUDA context any more."""
     if is_out_of_memory(error):
         return False
-    text = str(error)
+    text = _text(error)
     return isinstance(error, RuntimeError) and ("CUDA error" in text or "device-side assert" in text)
 
 

@@ -1,0 +1,45 @@
+"""What holds for all tests: the folder gives the marker, nothing is written to the user's home, no thread is left."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ["ZEROKIT_HOME"] = "off"
+
+HERE = Path(__file__).parent
+MARKED = ("unit", "emulator", "browser")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        folder = item.path.relative_to(HERE).parts[0] if item.path.is_relative_to(HERE) else ""
+        if folder in MARKED:
+            item.add_marker(folder)
+
+
+@pytest.fixture(autouse=True)
+def _afresh(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A unit test learns for itself alone, and leaves no thread of ours behind."""
+    if request.node.get_closest_marker("unit") is None:
+        yield
+        return
+    before = set(threading.enumerate())
+    calibration = sys.modules.get("zerokit.calls.calibration")
+    if calibration is not None:
+        calibration._shared = None
+    yield
+    deadline = time.monotonic() + 5
+    while (left := _ours() - before) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not left, f"left behind: {sorted(thread.name for thread in left)}"
+
+
+def _ours() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name.startswith("zerokit-")}
