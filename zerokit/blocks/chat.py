@@ -13,6 +13,7 @@ import gradio as gr
 from zerokit import control
 from zerokit.blocks import conversation
 from zerokit.blocks.conversation import Turn
+from zerokit.blocks.endpoint import document
 from zerokit.blocks.running import Running
 from zerokit.calls import Outcome, gpu, to_gradio
 from zerokit.calls.duration import BatchDuration, ChatDuration
@@ -27,6 +28,11 @@ from zerokit.requests import MAX_PROMPT_CHARACTERS, MAX_SEED, ChatReply, ChatReq
 _PLACEHOLDER = "Ask something"
 _ready = partial(gr.update, interactive=True, submit_btn=True, stop_btn=False, placeholder=_PLACEHOLDER)
 _busy = partial(gr.update, interactive=False, submit_btn=False, stop_btn=True, placeholder="")
+_FOCUS = """() => {
+  const lost = document.activeElement === document.body;
+  if (lost && matchMedia("(hover: hover)").matches) document.querySelector("BOX")?.focus({ preventScroll: true });
+}"""
+"""Not on a phone, where the keyboard would cover the answer."""
 Shown: TypeAlias = tuple[list[Turn], Any, Any, Any]
 """What the page gets with a beat: turns, quota bar, Continue, text box."""
 _QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -126,6 +132,7 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
             max_lines=12,
             render=False,
         )
+        textbox.elem_id = f"zerokit-ask-{textbox._id}"
         super().__init__(
             self._answer,
             chatbot=gr.Chatbot(
@@ -145,6 +152,8 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
             validator=_check_prompt,
             api_visibility="private",
         )
+        # It stands in the page anyway, and a new one at each start would lose the visitors' conversations.
+        self.saved_conversations.secret = f"zerokit/{self.title}"
         with self:
             self._add_events()
 
@@ -241,7 +250,7 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
             show_progress="hidden",
             api_visibility="private",
         )
-        self._keep_after(go_on.then(_ready, None, self.textbox, **_QUIET))
+        self._keep_after(self._ready_after(go_on))
         # The state changes when a turn is over, the chatbot with every beat.
         self.quota.price(self._price, [*self.settings, self.chatbot_state])
         self.chatbot_state.change(
@@ -250,16 +259,21 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
             self.go_on_button,
             **_QUIET,
         )
-        gr.api(self._api_chat, api_name="chat", concurrency_limit=None)
+        document(gr.api(self._api_chat, api_name="chat", concurrency_limit=None), _RESULT)
 
     def _setup_stop_events(self, event_triggers: Any, events_to_cancel: Any, after_success: Any) -> None:
         """Gradio's buttons, but Stop ends the call instead of its event: what was made comes as the answer."""
         super()._setup_stop_events(event_triggers, [], after_success)
         for event in events_to_cancel:
-            event.then(_ready, None, self.textbox, **_QUIET)
+            self._ready_after(event)
         if self.examples:  # Gradio 6.31 does not keep a conversation that an example began
             self._keep_after(events_to_cancel[-1])
         self.textbox.stop(self._stop, None, None, **_QUIET)
+
+    def _ready_after(self, event: Any) -> Any:
+        """Make the text box ready after this event, however it ended, and put the keyboard where it was lost."""
+        ready = event.then(_ready, None, self.textbox, **_QUIET)
+        return ready.then(None, None, None, js=_FOCUS.replace("BOX", f"#{self.textbox.elem_id} textarea"), **_QUIET)
 
     def _keep_after(self, event: Any) -> None:
         """Keep the conversation as it is after this event, in the browser too."""
@@ -477,6 +491,19 @@ def _left_s(token: gr.OAuthToken | None, meter: Any = None) -> float | None:
     quota = hub.fetch(token.token) if token else None
     state = advance(MeterState.from_value(meter), quota, signed_in=token is not None)
     return None if state.exactness == "unknown" or state.overquota else state.left_s
+
+
+_RESULT = {
+    "text": "string",
+    "ended": "string",
+    "prompt_tokens": "integer",
+    "new_tokens": "integer",
+    "seconds": "number",
+    "left_out": "integer",
+    "reasoning": "string",
+    "reserved_s": "integer",
+    "used_s": "number",
+}
 
 
 def _for_program(outcome: Outcome) -> dict[str, Any]:

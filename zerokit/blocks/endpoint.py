@@ -1,0 +1,36 @@
+"""An endpoint for programs says what its parameters and its result are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+from gradio import utils
+from gradio.context import get_blocks_context
+
+
+def document(event: gr.events.Dependency, result: dict[str, str]) -> None:
+    """Give an endpoint made by `gr.api` its parameters' names and descriptions, and its result's fields.
+
+    Gradio 6.31 shows neither: parameters are "1st", "2nd", and a result annotated in a module with
+    `from __future__ import annotations` has no type. Clients, the page's API view and MCP read what is written here.
+
+    Args:
+        event: what `gr.api` returned; its function's docstring has an Args section.
+        result: name and JSON type of each field of the object that the function returns.
+    """
+    blocks = get_blocks_context()
+    assert blocks is not None
+    function = blocks.fns[event["id"]]
+    _, described, _ = utils.get_function_description(function.fn)
+    names = [name for name, *_ in utils.get_function_params(function.fn)]
+    for name, component in zip(names, function.inputs, strict=True):
+        component.label = name.replace("_", " ").capitalize()
+        component._api_info = {**component._api_info, **_description(described[name])}
+    (output,) = function.outputs
+    output.label = "Result"
+    output._api_info = {"type": "object", "properties": {name: {"type": kind} for name, kind in result.items()}}
+
+
+def _description(text: str) -> dict[str, Any]:
+    return {"description": text, "additional_description": text}
