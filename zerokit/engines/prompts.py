@@ -22,6 +22,7 @@ LEAST_ROOM = 16
 
 THINK, END_THINK = "<think>", "</think>"
 _REASONING = re.compile(r"^\s*<think>.*?</think>\s*", re.DOTALL)
+_TEMPLATE_ERRORS = (jinja2.TemplateError, ValueError, TypeError)
 _BREAK = "\ufdd0"  # a noncharacter: no text may hold it, so it can mark where a text is cut for the tokenizer
 
 
@@ -95,8 +96,8 @@ class PromptWriter:
             repetition_penalty=float(request.repetition_penalty),
             left_out=left_out,
             go_on=request.go_on,
-            reasoning_open=text.rfind(THINK) > text.rfind(END_THINK)
-            if _is_open(request)
+            reasoning_open=_opens_reasoning(request.messages[-1].content)
+            if request.go_on
             else text.rstrip().endswith(THINK),
         )
 
@@ -115,16 +116,9 @@ class PromptWriter:
         if len(ids) + room <= self._context_tokens:
             return ids, text, starts[first]
         # The prompt gets shorter with every message left out, so the first start that fits is found by halving.
-        best = (
-            bisect.bisect_left(
-                range(first + 1, len(starts)),
-                True,
-                key=lambda index: len(written(index)[0]) + room <= self._context_tokens,
-            )
-            + first
-            + 1
-        )
-        best = min(best, len(starts) - 1)
+        later = range(first + 1, len(starts))
+        skipped = bisect.bisect_left(later, True, key=lambda i: len(written(i)[0]) + room <= self._context_tokens)
+        best = min(first + 1 + skipped, len(starts) - 1)
         ids, text = written(best)
         least = min(request.max_new_tokens, LEAST_ROOM)
         if len(ids) + least > self._context_tokens:
@@ -170,13 +164,13 @@ class PromptWriter:
     def _render(self, turns: list[dict[str, str]], go_on: bool) -> str:
         try:
             return self._apply(turns, go_on)
-        except (jinja2.TemplateError, ValueError) as exc:
+        except _TEMPLATE_ERRORS as exc:
             plain = _plainer(turns)
             if plain == turns:
                 raise _refused(exc) from exc
         try:
             return self._apply(plain, go_on)
-        except (jinja2.TemplateError, ValueError) as exc:
+        except _TEMPLATE_ERRORS as exc:
             raise _refused(exc) from exc
 
     def _apply(self, turns: list[dict[str, str]], go_on: bool) -> str:
@@ -227,10 +221,6 @@ def _opens_reasoning(content: str) -> bool:
     return content.lstrip().startswith(THINK) and END_THINK not in content
 
 
-def _is_open(request: ChatRequest) -> bool:
-    return request.go_on and _opens_reasoning(request.messages[-1].content)
-
-
 def _without_reasoning(message: Message, continued: bool) -> str:
     """What is sent back of a message: of an earlier answer only the answer, not what the model thought first."""
     if message.role != "assistant" or continued:
@@ -266,7 +256,8 @@ def _control_tokens(tokenizer: Any) -> re.Pattern[str] | None:
     tokens = {
         token.content
         for token in tokenizer.added_tokens_decoder.values()
-        if len(token.content.strip()) > 1 and (token.special or token.content in written or token.content in (THINK, END_THINK))
+        if len(token.content.strip()) > 1
+        and (token.special or token.content in written or token.content in (THINK, END_THINK))
     }
     if not tokens:
         return None

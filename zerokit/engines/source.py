@@ -64,8 +64,8 @@ class Source:
             return {}
         try:
             said = json.loads((self.fetch(self.small_files()) / name).read_text(encoding="utf-8"))
-        except ValueError as exc:
-            raise ModelError(f'{name} of "{self.name}" is not valid JSON.') from exc
+        except (OSError, ValueError) as exc:
+            raise ModelError(f'{name} of "{self.name}" cannot be read, or is not valid JSON.') from exc
         if not isinstance(said, dict):
             raise ModelError(f'{name} of "{self.name}" is no JSON object.')
         return said
@@ -153,7 +153,9 @@ def _near(folder: Path) -> str:
 
 
 def _in_folder(folder: Path, name: str) -> Source:
-    files = [file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()]
+    # Two levels are all that a model has; below a wrong folder may lie a whole disk.
+    found = [*folder.glob("*"), *folder.glob("*/*")]
+    files = [file.relative_to(folder).as_posix() for file in found if file.is_file()]
     for file in files:
         if file.endswith(".safetensors") and _is_pointer(folder / file):
             raise NoWeights(
