@@ -41,7 +41,7 @@ def _options(
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line; an error of ZeroKit is shown as title, message and advice, and ends with code 1."""
     try:
-        app(args=args)
+        app(args=args, prog_name="zerokit")
     except ZeroKitError as exc:
         show_error(exc)
         sys.exit(1)

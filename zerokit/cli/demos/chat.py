@@ -6,10 +6,10 @@ demo = ZeroChat(
     "embedded",
     title="ZeroKit chat",
     description=(
-        "This is a **tiny demonstration model** that ships in ZeroKit: it knows a little about ZeroGPU, "
-        'and makes the rest up. For a real one write its name: `ZeroChat("Qwen/Qwen3-4B-Instruct-2507")`.'
+        "A **tiny demonstration model**: it knows a little about ZeroGPU and makes the rest up. "
+        'For a real one write its name: `ZeroChat("Qwen/Qwen3-4B-Instruct-2507")`.'
     ),
-    examples=["What is ZeroGPU?", "What does ZeroKit do?", "What happens when I press Stop?"],
+    examples=["What is ZeroGPU?", "What does ZeroKit do?", "Tell me a story about a GPU"],
 )
 
 if __name__ == "__main__":

@@ -1,0 +1,87 @@
+"""`zerokit demo`: what a newcomer's first two commands do."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+
+import pytest
+
+from zerokit import cli
+
+START_S = 120
+
+
+def run(capsys, *args):
+    """The command's exit code, stdout and stderr."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["demo", *args])
+    said = capsys.readouterr()
+    return ended.value.code, said.out, said.err
+
+
+def test_a_question_is_answered_in_the_terminal_with_its_price(capsys):
+    code, out, err = run(capsys, "chat", "--ask", "What is ZeroGPU?")
+    answer, _, price = out.strip().rpartition("\n")
+    assert (code, err) == (0, "")
+    assert "GPU" in answer
+    assert re.search(r"reserved \d+ s · used [\d.]+ s · done · [\d.]+ s left, 7 runs$", price)
+    assert "SPACES_ZERO_GPU_DEBUG" not in out
+
+
+def test_who_asks_can_be_chosen(capsys):
+    code, out, _ = run(capsys, "--ask", "Hello", "--as", "pro")
+    assert code == 0
+    assert "· pro ·" in out
+
+
+def test_a_question_that_is_too_long_is_an_error_in_words(capsys):
+    code, out, err = run(capsys, "chat", "--ask", "Why? " * 30_000)
+    assert (code, out) == (1, "")
+    assert err.startswith("Please check your input\nThe message has 150,000 characters")
+    assert "Traceback" not in err
+
+
+@pytest.fixture
+def served():
+    """`zerokit demo` in a terminal of its own, and its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "zerokit", "demo", "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    patience = threading.Timer(START_S, process.kill)
+    patience.start()
+    said = ""
+    for line in process.stdout:
+        said += line
+        if "Ctrl+C" in line:
+            break
+    yield process, said, f"http://127.0.0.1:{port}"
+    patience.cancel()
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_page_is_where_it_says_until_it_is_stopped(served, number):
+    process, said, url = served
+    assert url in said
+    assert "/spaces/local/chat" in said
+    assert "300 s of GPU time and 8 runs" in said
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(url, timeout=20) as answer:
+        assert "ZeroKit chat" in answer.read().decode()
+    process.send_signal(number)
+    rest, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "Stopped." in rest
+    assert "Traceback" not in said + rest
+    with pytest.raises(OSError, match=r"refused"):
+        opener.open(url, timeout=5)
