@@ -16,6 +16,7 @@ def test_a_call_is_cold_then_warm_in_the_same_worker(world):
     cold, warm = world.z.calls[-2:]
     assert first == again
     assert first["name"].startswith("NVIDIA RTX PRO 6000")
+    assert cold.app == "local/plain"
     assert (cold.visitor, cold.declared_s, cold.sent_s, cold.reserved_s) == ("free:warm", 10, 15, 15)
     assert (warm.cold, warm.pids, warm.outcome) == (False, cold.pids, "done")
     assert world.z.visitor("free:warm").runs_left == 6
@@ -156,3 +157,13 @@ def test_the_workers_of_an_app_are_children_of_it_alone(world):
     world.client("plain", "pro").predict(1.0, api_name="/predict")
     (pid,) = world.z.calls[-1].pids
     assert os.getpgid(pid) == world.apps["plain"].process.pid
+
+
+def test_an_app_can_be_stopped_alone(world, tmp_path):
+    quiet = tmp_path / "quiet.py"
+    quiet.write_text("import time\ntime.sleep(600)\n")
+    app = world.z.start(quiet)
+    app.stop()
+    app.stop()
+    assert app.process.returncode is not None
+    assert world.apps["plain"].process.poll() is None

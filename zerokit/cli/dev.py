@@ -8,7 +8,6 @@ import threading
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -63,7 +62,7 @@ def dev(
         )
     except (ValueError, OSError) as exc:
         raise UsageError(str(exc)) from exc
-    previous = signal.signal(signal.SIGTERM, _interrupt)
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with emulator as z:
             raise typer.Exit(_serve(z, app, args or (), visitor, gpus))
@@ -91,7 +90,8 @@ def describe(call: Call) -> str:
 def _serve(z: ZeroGPU, path: Path, args: Sequence[str], visitor: str, gpus: int) -> int:
     app = z.start(path, args=args, on_line=_echo)
     threading.Thread(target=_greet, args=(z, app, visitor, gpus), daemon=True).start()
-    return app.process.wait()
+    code = app.process.wait()
+    return code if code >= 0 else 128 - code  # as a shell tells of a signal
 
 
 def _greet(z: ZeroGPU, app: App, visitor: str, gpus: int) -> None:
@@ -108,7 +108,7 @@ def _greet(z: ZeroGPU, app: App, visitor: str, gpus: int) -> None:
     _say(f"The Hub's page: {app.page_url}  (switch visitors there)")
     _say(f"The app itself: {app.url}")
     _say(f"Visitor: {visitor}, {left.left_s:g} s{runs} left · {cards}, {factor}")
-    _say("Every GPU call is reported here. Ctrl-C ends everything.")
+    _say("Every GPU call is reported here. Try --as anonymous, --left 20, --fault oom@1, --strict. Ctrl-C ends it.")
 
 
 def _check_app(path: Path) -> None:
@@ -122,10 +122,6 @@ def _check_app(path: Path) -> None:
         raise UsageError(f"There is no file {path}.{hint}")
     if path.suffix != ".py":
         raise UsageError(f"{path} is not a Python file: its name does not end in .py.")
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _echo(line: str) -> None:

@@ -9,6 +9,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from . import processes
 from .page import Space
 
 TERM_PATIENCE_S = 3.0
+LOG_LINES = 20_000
 
 
 class App:
@@ -29,11 +31,13 @@ class App:
         env: Mapping[str, str],
         args: Sequence[str],
         on_line: Callable[[str], None] | None,
+        on_stop: Callable[[App], None],
     ) -> None:
         self.space = space
         self.page_url = f"{hub_url}/spaces/{space.id}"
-        self._on_line = on_line
-        self._lines: list[str] = []
+        self._on_line, self._on_stop = on_line, on_stop
+        self._stopped = False
+        self._lines: deque[str] = deque(maxlen=LOG_LINES)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "zerokit.emulator.run", str(path), *args],
             env=dict(env),
@@ -55,8 +59,8 @@ class App:
         return self.space.url
 
     def log(self) -> str:
-        """Everything the app and its workers have printed."""
-        return "".join(self._lines)
+        """What the app and its workers have printed, up to the last `LOG_LINES` lines."""
+        return "".join(list(self._lines))
 
     def wait_ready(self, timeout_s: float) -> None:
         """Return when the app's page answers.
@@ -76,7 +80,10 @@ class App:
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """End the app and every worker it started."""
+        """End the app and every worker it started; the emulator and its other apps go on."""
+        if self._stopped:
+            return
+        self._stopped = True
         group = self.process.pid
         # Workers first, while the app that started them is there to collect them.
         workers = [pid for pid in processes.group_members(group) if pid != group]
@@ -91,9 +98,10 @@ class App:
         self._reader.join(timeout=5)
         if self.process.stdout is not None:
             self.process.stdout.close()
+        self._on_stop(self)
 
     def _tail(self) -> str:
-        return "".join(self._lines[-40:])
+        return "".join(list(self._lines)[-40:])
 
     def _read(self) -> None:
         if self.process.stdout is None:

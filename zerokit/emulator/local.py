@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from ..settings import hub_endpoint
-from . import openid, processes
+from . import processes
 from .app import App
 from .clock import Clock
+from .environment import cards, environment
 from .faults import Fault, parse_all
 from .hub import Upstream
 from .leases import Lease
 from .page import Space
 from .records import Call, Recording
-from .scheduler import Scheduler
+from .scheduler import CGROUPS, Scheduler
 from .server import HOST, Server, make_app
 from .visitors import Visitors, plan_of
 
@@ -95,7 +94,7 @@ class ZeroGPU:
             self.set_left(visitor, left_s)
         if runs is not None:
             self.set_runs(visitor, runs)
-        self._cards = _cards()
+        self._cards = cards()
         self._recording = Recording(None if record is None else Path(record))
         self._scheduler = Scheduler(
             clock=self._clock,
@@ -128,9 +127,11 @@ class ZeroGPU:
         self._server.start()
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for app in list(self._apps):
-            self.stop(app)
+            app.stop()
         if self._server is not None:
             self._server.stop()
         self._recording.close()
@@ -173,7 +174,7 @@ class ZeroGPU:
         try:
             started.wait_ready(timeout_s)
         except BaseException:
-            self.stop(started)
+            started.stop()
             raise
         return started
 
@@ -190,16 +191,9 @@ class ZeroGPU:
         if not path.is_file():
             raise FileNotFoundError(f"There is no file {path}.")
         space = self._space(path.parent.name if path.stem == "app" else path.stem)
-        started = App(path, space, self.url, {**self._env(space), **(env or {})}, args, on_line)
+        started = App(path, space, self.url, {**self._env(space), **(env or {})}, args, on_line, self._forget)
         self._apps.append(started)
         return started
-
-    def stop(self, app: App) -> None:
-        """Stop one app; the others go on."""
-        app.stop()
-        self._scheduler.forget(app.space.cgroup)
-        self._apps.remove(app)
-        self._spaces.pop(app.space.id, None)
 
     def env(self) -> dict[str, str]:
         """The whole environment for a child process that runs `python -m zerokit.emulator.run app.py` itself."""
@@ -248,55 +242,28 @@ class ZeroGPU:
         """Process ids of the workers alive, busy or warm."""
         return self._scheduler.workers
 
+    def _forget(self, app: App) -> None:
+        self._scheduler.forget(app.space.cgroup)
+        self._apps.remove(app)
+        del self._spaces[app.space.id]
+
     def _space(self, name: str) -> Space:
         base = "".join(c if c.isalnum() or c in "-_." else "-" for c in name).strip("-.") or "app"
         space_id, number = f"local/{base}", 1
         while space_id in self._spaces:
             number += 1
             space_id = f"local/{base}-{number}"
-        self._spaces[space_id] = Space(space_id, f"/zerokit/{space_id}")
+        self._spaces[space_id] = Space(space_id, f"{CGROUPS}{space_id}")
         return self._spaces[space_id]
 
     def _env(self, space: Space) -> dict[str, str]:
-        """What the platform sets in a Space, as far as it makes an app behave rightly on loopback.
-
-        Not SPACE_HOST: Gradio would send sign-ins to https (gradio/oauth.py, _generate_redirect_uri).
-        """
         if self._folder is None:
             raise RuntimeError("The emulator is not running: use it in a `with` statement.")
-        folder = self._folder / space.id.replace("/", "-")
-        folder.mkdir(exist_ok=True)
-        cgroup = folder / "cgroup"
-        cgroup.write_text(f"0::{space.cgroup}\n")
-        no_proxy = ",".join(filter(None, [os.environ.get("NO_PROXY", os.environ.get("no_proxy")), HOST, "localhost"]))
-        owner, name = space.id.split("/")
         return {
-            **os.environ,
-            "SPACES_ZERO_GPU": "true",
-            "SPACES_ZERO_DEVICE_API_URL": f"{self.url}/zerogpu",
-            "ZEROGPU_PROC_SELF_CGROUP_PATH": str(cgroup),
-            "ZEROGPU_OFFLOAD_DIR": str(folder / "tensors"),
-            "HF_ENDPOINT": self.url,
-            "SYSTEM": "spaces",
-            "SPACE_ID": space.id,
-            "SPACE_AUTHOR_NAME": owner,
-            "SPACE_REPO_NAME": name,
-            "SPACE_TITLE": name,
-            "OAUTH_CLIENT_ID": openid.CLIENT_ID,
-            "OAUTH_CLIENT_SECRET": openid.CLIENT_SECRET,
-            "OAUTH_SCOPES": openid.SCOPES,
-            "OPENID_PROVIDER_URL": self.url,
-            "GRADIO_ANALYTICS_ENABLED": "False",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "NO_PROXY": no_proxy,
-            "no_proxy": no_proxy,
-            "PYTHONUNBUFFERED": "1",
-            "ZEROKIT_EMULATOR_URL": self.url,
-            "ZEROKIT_EMULATOR_SPACE": space.id,
+            **environment(space, self.url, self._folder / space.id.replace("/", "-")),
             "ZEROKIT_EMULATOR_VISITOR": self._visitor,
             "ZEROKIT_EMULATOR_STRICT": "1" if self._strict else "0",
             "ZEROKIT_EMULATOR_CARDS": ",".join(self._cards),
-            "ZEROKIT_EMULATOR_PARENT": str(os.getpid()),
         }
 
 
@@ -304,15 +271,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
-
-
-def _cards() -> list[str]:
-    """UUIDs of the machine's CUDA cards; none without a driver."""
-    if shutil.which("nvidia-smi") is None:
-        return []
-    command = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return [line.strip() for line in answer.stdout.splitlines() if line.strip()]

@@ -22,6 +22,8 @@ from .records import Call, Recording
 from .visitors import Account
 
 KILL_GRACE_S = 0.5
+# Before a Space's name in the cgroup path that the emulator gives its apps.
+CGROUPS = "/zerokit/"
 # A dead worker whose app has not reported it after so long is written off.
 LOST_AFTER_S = 3.0
 
@@ -167,7 +169,7 @@ class Scheduler:
         shares = size(ask.size)
         return Call(
             n=self._count,
-            app=ask.app,
+            app=ask.app.removeprefix(CGROUPS),
             task=ask.task,
             visitor=ask.account.name,
             size=ask.size,
