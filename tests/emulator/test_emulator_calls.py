@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import threading
-import time
 
 import pytest
 from gradio_client.exceptions import AppError
+from plain_world import until
 
 
 def test_a_call_is_cold_then_warm_in_the_same_worker(world):
@@ -32,12 +31,9 @@ def test_without_a_header_everybody_is_the_visitor_of_the_run(world):
 def test_a_generator_streams_and_closing_it_frees_the_gpu(world):
     client = world.client("plain", "pro")
     job = client.submit(200, api_name="/stream")
-    while len(job.outputs()) < 2:
-        time.sleep(0.01)
+    until(lambda: len(job.outputs()) >= 2)
     job.cancel()
-    give_up_at = time.monotonic() + 5
-    while world.z.leases and time.monotonic() < give_up_at:
-        time.sleep(0.02)
+    until(lambda: not world.z.leases)
     call = world.z.calls[-1]
     assert (call.outcome, call.used_s < 5) == ("done", True)
 
@@ -47,7 +43,7 @@ def test_a_call_that_outlives_its_reservation_is_killed(world):
         world.client("plain", "pro").predict(30, 1, api_name="/hold")
     call = world.z.calls[-1]
     assert (call.outcome, call.granted_s) == ("killed", 2)
-    assert 2 <= call.used_s < 4
+    assert 2 <= call.used_s < 5
     assert call.pids[0] not in world.z.workers
 
 
@@ -69,28 +65,17 @@ def test_runs_and_caps_are_refused_in_the_words_of_spaces(world):
 
 
 def test_two_gpus_serve_two_calls_and_the_third_waits(world):
-    done = {}
-
-    def call(name, seconds):
-        world.client("plain", name).predict(seconds, 5, api_name="/hold")
-        done[name] = time.monotonic()
-
     # Made ahead: a client takes a while to connect.
-    names = ["free:a", "free:b", "free:c"]
-    for name in names:
-        world.client("plain", name)
-    # Gradio runs one call of a function at a time unless told otherwise, so the third is of another.
-    world.client("probe", "free:c")
-    threads = [threading.Thread(target=call, args=("free:a", 1.0))]
-    threads.append(threading.Thread(target=lambda: world.client("plain", "free:b").predict(30, api_name="/stream")))
-    for thread in threads:
-        thread.start()
-    give_up_at = time.monotonic() + 10
-    while len(world.z.leases) < 2 and time.monotonic() < give_up_at:
-        time.sleep(0.01)
-    world.client("probe", "free:c").predict(api_name="/threads")
-    for thread in threads:
-        thread.join()
+    hold, stream, third = (
+        world.client("plain", "free:a"),
+        world.client("plain", "free:b"),
+        world.client("probe", "free:c"),
+    )
+    jobs = [hold.submit(1.0, 5, api_name="/hold"), stream.submit(30, api_name="/stream")]
+    until(lambda: len(world.z.leases) == 2)
+    third.predict(api_name="/threads")
+    for job in jobs:
+        job.result()
     waited = next(c for c in world.z.calls if c.visitor == "free:c")
     assert (waited.outcome, waited.queued_s > 0.1) == ("done", True)
     assert {c.gpu for c in world.z.calls[-3:]} == {0, 1}
@@ -121,7 +106,7 @@ def test_a_scheduler_that_goes_away(world, fault, in_the_log):
     world.z.set_faults(fault)
     with pytest.raises(AppError):
         world.client("plain", "pro").predict(1.0, api_name="/predict")
-    assert in_the_log in world.apps["plain"].log()
+    world.wait_for_log("plain", in_the_log)
 
 
 @pytest.mark.parametrize("fault", ["cut-queue@1", "queue:0.5@1"])

@@ -87,7 +87,8 @@ def test_a_plain_chat_app_runs_is_refused_and_is_killed(tmp_path):
 
 def test_the_exit_code_and_the_arguments_are_the_apps(tmp_path):
     app = tmp_path / "app.py"
-    app.write_text("import sys\nprint('got', sys.argv[1:], __name__, __file__)\nsys.exit(int(sys.argv[1]))\n")
+    (tmp_path / "helper.py").write_text("")
+    app.write_text("import sys, helper\nprint('got', sys.argv[1:], __name__, __file__)\nsys.exit(int(sys.argv[1]))\n")
     dev = Dev(str(app), "--", "3", "--other")
     assert dev.end() == 3
     assert f"got ['3', '--other'] __main__ {app}" in "".join(dev.lines)

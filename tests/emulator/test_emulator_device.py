@@ -33,11 +33,11 @@ def test_threads_of_the_author_see_the_same_device(world, strict_world):
 def test_strict_finds_mixed_devices(strict_world, world):
     with pytest.raises(AppError, match="RuntimeError"):
         strict_world.client("probe", "pro").predict(api_name="/mixed")
-    assert "two devices, cuda:0 (ZeroGPU) and cpu" in strict_world.apps["probe"].log()
+    strict_world.wait_for_log("probe", "two devices, cuda:0 (ZeroGPU) and cpu")
     assert world.client("probe", "pro").predict(api_name="/mixed") == 10
 
 
 def test_strict_finds_a_cuda_tensor_in_a_result(strict_world):
     with pytest.raises(AppError, match="PicklingError"):
         strict_world.client("probe", "pro").predict(api_name="/leak")
-    assert "on ZeroGPU this call would hang" in strict_world.apps["probe"].log()
+    strict_world.wait_for_log("probe", "on ZeroGPU this call would hang")

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
+from plain_world import until
 
 from zerokit.emulator import ZeroGPU
 
@@ -148,8 +149,8 @@ def test_a_call_in_the_queue_hears_pings_and_then_its_gpu(z, http):
 
     thread = threading.Thread(target=wait)
     thread.start()
-    time.sleep(1.3)
-    assert http.get("/zerogpu/queue-size").json() == 1
+    until(lambda: http.get("/zerogpu/queue-size").json() == 1)
+    time.sleep(1.2)
     http.post("/zerogpu/release", params={"allowToken": token, "fail": False})
     thread.join(timeout=10)
     assert events[0] == "node"
@@ -163,9 +164,7 @@ def test_who_hangs_up_leaves_the_queue(z, http):
     params = {"cgroupPath": "/app", "taskId": 2, "durationSeconds": 15, "token": token}
     with http.stream("POST", "/zerogpu/schedule", params=params) as answer:
         next(answer.iter_text())
-    give_up_at = time.monotonic() + 5
-    while not z.calls and time.monotonic() < give_up_at:
-        time.sleep(0.02)
+    until(lambda: z.calls)
     assert z.calls[-1].outcome == "withdrawn"
 
 

@@ -1,0 +1,66 @@
+"""The shim by itself: hooks after imports, and what it leaves alone where there is a card."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+import types
+
+import pytest
+import torch
+
+from zerokit.emulator.shim import hooks, spaces_side, torch_side, worker_faults
+
+
+@pytest.fixture
+def a_card(monkeypatch):
+    """As on a machine with a card and a CUDA build of torch."""
+    monkeypatch.setenv("ZEROKIT_EMULATOR_CARDS", "GPU-1234")
+    monkeypatch.delenv("ZEROKIT_EMULATED_DEVICE", raising=False)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+
+
+def test_a_hook_runs_once_after_the_module_and_stays_out_of_sight(tmp_path, monkeypatch):
+    (tmp_path / "hooked_module.py").write_text("answer = 41\n\ndef f():\n    return 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    seen = []
+    hooks.after_import("hooked_module", lambda module: seen.append(module.answer))
+    module = importlib.import_module("hooked_module")
+    importlib.import_module("hooked_module")
+    assert seen == [41]
+    assert type(module.__loader__).__name__ == "SourceFileLoader"
+    assert "return 1" in inspect.getsource(module.f)
+    hooks.after_import("hooked_module", lambda module: seen.append("at once"))
+    assert seen == [41, "at once"]
+    monkeypatch.delitem(sys.modules, "hooked_module")
+
+
+def test_with_a_card_nothing_of_torch_is_replaced(a_card):
+    before = torch.cuda._lazy_init
+    torch_side.prepare(torch)
+    assert torch_side.has_card()
+    assert torch.cuda._lazy_init is before
+    patching = types.ModuleType("patching")
+    patching.pack = patching.unpatch = patching.init = patching.move = "spaces' own"
+    spaces_side.replace_moves(patching)
+    assert {patching.pack, patching.unpatch, patching.init, patching.move} == {"spaces' own"}
+
+
+def test_a_cuda_build_without_a_card_is_emulated(a_card, monkeypatch):
+    monkeypatch.setenv("ZEROKIT_EMULATOR_CARDS", "")
+    assert not torch_side.has_card()
+
+
+def test_a_fault_is_over_with_its_call():
+    model = torch.nn.Linear(1, 1)
+    before = torch.nn.Module.__call__
+    worker_faults.begin("oom")
+    with pytest.raises(torch.OutOfMemoryError, match=r"Tried to allocate 2\.50 GiB"):
+        model(torch.ones(1))
+    model(torch.ones(1))
+    worker_faults.begin("nan")
+    assert model(torch.ones(1)).isnan().all()
+    worker_faults.begin(None)
+    assert model(torch.ones(1)).isfinite().all()
+    assert torch.nn.Module.__call__ is before
