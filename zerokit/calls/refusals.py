@@ -13,6 +13,7 @@ import httpx
 
 from .. import errors
 from ..errors import GPUError
+from .page import is_gradio_error
 
 
 def translate(error: BaseException, *, granted: bool = True) -> GPUError:
@@ -21,9 +22,9 @@ def translate(error: BaseException, *, granted: bool = True) -> GPUError:
     Args:
         granted: whether the call had got its GPU by then.
     """
-    title = str(getattr(error, "title", ""))
     text = _text(error)
-    translated = _by_title(title, text) if title else _by_kind(error, text, granted)
+    said: Any = error
+    translated = _by_title(str(said.title), text) if is_gradio_error(error) else _by_kind(error, text, granted)
     translated.__cause__ = error
     return translated
 
@@ -82,19 +83,19 @@ def _duration(text: str) -> str:
 
 def _by_kind(error: BaseException, text: str, granted: bool) -> GPUError:
     if isinstance(error, httpx.ConnectError | httpx.TimeoutException):
-        return errors.PlatformUnavailable("The GPU scheduler does not answer.")
+        return errors.PlatformUnavailable("ZeroGPU does not answer.")
     if isinstance(error, httpx.HTTPError):
-        return errors.PlatformUnavailable("The connection to the GPU scheduler broke.")
+        return errors.PlatformUnavailable("The connection to ZeroGPU broke.")
     if "Connection closed by visitor" in text:
         return errors.Stopped("You left the queue.")
     if "stream" in text or "queue disconnect" in text:
-        return errors.PlatformUnavailable("The connection to the GPU queue broke.")
+        return errors.PlatformUnavailable("The connection to ZeroGPU's queue broke.")
     if "/schedule error" in text:
-        return errors.PlatformUnavailable("The GPU scheduler answered with an error.")
+        return errors.PlatformUnavailable("ZeroGPU answered with an error.")
     if "pickle" in text:
         return errors.FunctionFailed("What was asked for cannot be sent to the GPU.")
     if not granted:
-        return errors.PlatformUnavailable("The GPU scheduler gave an answer that cannot be read.")
+        return errors.PlatformUnavailable("ZeroGPU gave an answer that cannot be read.")
     if isinstance(error, OSError | EOFError):
         return errors.CallKilled("The process that worked for you was gone.")
     return errors.FunctionFailed("The GPU call ended with an error.")
