@@ -92,9 +92,9 @@ class ChatRequest:
     def __post_init__(self) -> None:
         if isinstance(self.messages, list):
             object.__setattr__(self, "messages", tuple(self.messages))
-        self._check_messages()
         if not isinstance(self.go_on, bool):
             raise RequestError(f"Whether to go on is true or false, not {str(self.go_on)[:40]!r}.")
+        self._check_messages()
         check_number("Max new tokens", self.max_new_tokens, 1, MAX_NEW_TOKENS, whole=True)
         check_number("Temperature", self.temperature, 0, 2)
         check_number("Top-p", self.top_p, 0.01, 1)
