@@ -125,7 +125,18 @@ def test_a_near_size_is_suggested():
 
 @pytest.mark.parametrize(
     "duration",
-    [-1, float("nan"), float("inf"), "60", True, [1], timedelta(seconds=-1), Linear, object(), pytest.param(10**400, id="huge")],
+    [
+        -1,
+        float("nan"),
+        float("inf"),
+        "60",
+        True,
+        [1],
+        timedelta(seconds=-1),
+        Linear,
+        object(),
+        pytest.param(10**400, id="huge"),
+    ],
 )
 def test_a_wrong_duration_is_refused_when_decorating(duration):
     with pytest.raises(UsageError, match="duration"):
