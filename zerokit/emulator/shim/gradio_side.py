@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import time
 import urllib.parse
 from http.cookies import CookieError, SimpleCookie
 from types import ModuleType
@@ -89,7 +90,8 @@ class SignInMiddleware:
             info = session.pop("oauth_info") and None
         signed_out = session.get("zerokit_signed_out") == identity["username"]
         if info is None and identity["signed_in"] and not signed_out:
-            session["oauth_info"] = identity["oauth"]
+            expires_at = int(time.time()) + identity["oauth"]["expires_in"]
+            session["oauth_info"] = {**identity["oauth"], "expires_at": expires_at}
 
 
 def add_identity(routes: ModuleType) -> None:
