@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .errors import Stopped
+from .errors import DeadlineReached, Stopped
 
 StopReason = Literal["stopped", "deadline"]
 
@@ -116,10 +116,14 @@ def progress(done: float | None = None, total: float | None = None, text: str = 
 
     Raises:
         Stopped: the visitor stopped the call.
+        DeadlineReached: the reserved seconds end; what was handed over as `made` is the answer.
     """
     control = current()
     if control is None:
         return
     control.report(done, total, text, made=made)
-    if control.stop_reason() == "stopped":
+    reason = control.stop_reason()
+    if reason == "stopped":
         raise Stopped("You stopped it.")
+    if reason == "deadline":
+        raise DeadlineReached("The reserved GPU time ended before it was done.")

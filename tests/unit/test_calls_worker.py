@@ -33,6 +33,18 @@ def test_signals_begin_at_once_and_end_with_the_value():
     assert final.started_at <= final.ended_at
 
 
+def test_a_function_that_tells_its_progress_ends_at_its_deadline_with_what_it_made():
+    def count():
+        for number in range(1000):
+            time.sleep(0.01)
+            zerokit.progress(number, made=f"{number} done")
+
+    signals = serve(count, left_s=1.3)
+    assert (signals[-1].ended, signals[-1].failure.kind) == ("deadline", "DeadlineReached")
+    assert unwrap([signal.made for signal in signals if signal.made][-1]).endswith("done")
+    assert signals[-1].ended_at < signals[-1].started_at + 1.3
+
+
 def test_a_generator_ends_at_its_deadline_with_what_it_made():
     closed = []
 
