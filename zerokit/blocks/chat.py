@@ -19,7 +19,7 @@ from zerokit.calls import Outcome, gpu, to_gradio
 from zerokit.calls.duration import BatchDuration, ChatDuration
 from zerokit.engines.prompts import PreparedBatch, PreparedChat
 from zerokit.engines.text import TextEngine
-from zerokit.errors import ZeroKitError
+from zerokit.errors import RequestError, ZeroKitError
 from zerokit.quota import hub
 from zerokit.quota.meter import ZeroQuota
 from zerokit.quota.state import MeterState, advance
@@ -188,6 +188,8 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
     ) -> ChatRequest:
         said = [turn if isinstance(turn, Message) else Message(turn["role"], turn["content"]) for turn in messages]
         system = self.defaults.system_prompt if system_prompt is None else system_prompt
+        if not isinstance(system, str):
+            raise RequestError("The system prompt is a text.")
         if system.strip() and said and said[0].role != "system":
             said.insert(0, Message("system", system.strip()))
         return ChatRequest(tuple(said), **{**self.defaults.sampling, **settings})
@@ -414,11 +416,14 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
             "seed": seed,
         }
         try:
-            said = [*conversation.for_model(history or []), Message("user", message)]
-            request = self._request(said, system_prompt, {k: v for k, v in given.items() if v is not None})
-            return _for_program(self._reply.within(_left_s(token)).outcome(self._work(request)))
+            said = [*conversation.from_program(history), Message("user", message)]
+            work = self._work(self._request(said, system_prompt, {k: v for k, v in given.items() if v is not None}))
         except ZeroKitError as exc:
             raise to_gradio(exc) from exc
+        try:
+            return _for_program(self._reply.within(_left_s(token)).outcome(work))
+        finally:
+            hub.forget(token.token if token else None)
 
 
 @dataclass(frozen=True)

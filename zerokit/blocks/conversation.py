@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from zerokit.calls.call import Beat, Outcome
-from zerokit.errors import ZeroKitError
+from zerokit.errors import RequestError, ZeroKitError
 from zerokit.requests import ChatReply, Message
 
 NOTE = "zerokit-note"
@@ -46,6 +46,26 @@ def for_model(history: Sequence[Any], system_prompt: str = "", *, go_on: bool = 
         said.pop()
     system = [Message("system", system_prompt.strip())] if system_prompt.strip() else []
     return [*system, *said]
+
+
+def from_program(history: Any) -> list[Message]:
+    """The messages of a history that came through the API; what is no conversation is refused, not left out.
+
+    Raises:
+        RequestError: it is no list of messages by user or assistant, or one is far too long.
+    """
+    if history is None:
+        return []
+    if not isinstance(history, list):
+        raise RequestError('The history is a list of messages, each with "role" and "content".')
+    for number, turn in enumerate(history, 1):
+        role, content = (turn.get("role"), turn.get("content")) if isinstance(turn, dict) else (None, None)
+        if role not in ("user", "assistant") or not isinstance(content, str | list | dict):
+            raise RequestError(
+                f'Message {number} of the history must have the role "user" or "assistant" and a text as its content; '
+                "a system prompt goes into system_prompt."
+            )
+    return for_model(history)
 
 
 def _with_thoughts(said: list[Message], history: Sequence[Any]) -> list[Message]:

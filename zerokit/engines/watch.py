@@ -107,7 +107,7 @@ class Desk:
             sum(len(row.ids) for row in self.rows),
             sum(row.chat.max_new_tokens for row in self.rows),
             "Thinking" if thinks else "Writing",
-            made=replies if self._batched else replies[0],
+            made=(replies if self._batched else replies[0]) if any(row.ids for row in self.rows) else None,
         )
         self.next_report = time.monotonic() + REPORT_EVERY_S
         return replies
