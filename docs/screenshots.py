@@ -16,7 +16,7 @@ IMAGES = Path(__file__).parent / "images"
 DEMO = Path(demos.__file__).with_name("chat.py")
 CHROMIUM = Path("/usr/bin/chromium")
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
-DESKTOP, PHONE = (1100, 820), (360, 740)
+DESKTOP, PHONE = (1100, 900), (360, 740)
 VISITOR = "free"
 ANSWER_MS = 60_000
 
