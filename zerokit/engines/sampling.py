@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -57,17 +58,24 @@ class Sampler(LogitsProcessor):  # type: ignore[misc]
         self._cuts = any(chat.top_p < 1 for chat in chats)
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """`scores` (rows, vocabulary) with the chosen tokens at infinity. Nothing is read back from the device."""
+        """`scores` (rows, vocabulary) with the chosen tokens at infinity. Nothing is read back from a card."""
         if self._greedy:
-            self.not_finite |= ~scores.amax(-1).isfinite()
+            self._notice(scores.amax(-1))
             return scores
         size = scores.shape[-1]
         values, tokens = scores.topk(min(self._most or size, size))
         # NaN sorts first, and -inf is first only where everything is: the first value tells of all.
-        self.not_finite |= ~values[:, 0].isfinite()
+        self._notice(values[:, 0])
         place = self._pick(values).clamp_(max=values.shape[-1] - 1)
         self._step += 1
         return scores.scatter_(-1, tokens.gather(-1, place), torch.inf)
+
+    def _notice(self, largest: torch.Tensor) -> None:
+        """Remember the rows whose largest score is NaN or infinite."""
+        # A card is not waited for. On a CPU there is nothing to wait for, and a look is cheaper.
+        if largest.is_cpu and all(map(math.isfinite, largest.tolist())):
+            return
+        self.not_finite |= ~largest.isfinite()
 
     def _pick(self, values: torch.Tensor) -> torch.Tensor:
         """The place (rows, 1) of the chosen one among `values` (rows, candidates), which are sorted, largest first."""
