@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from .. import settings
+from .lengths import KEPT_LENGTHS, KEPT_SURPRISES, Lengths
 
 log = logging.getLogger("zerokit")
 
@@ -30,12 +31,13 @@ FILE_VERSION = 1
 LARGEST_FILE_BYTES = 16_000_000
 KEPT_CALLS = 64
 KEPT_COLD = 16
-KEPT_LENGTHS = 200
 QUANTILE = 0.95
 RECENT = 8
 """Calls that a forecast may not fall below."""
 LONGEST_S = 86_400.0
 MOST_UNITS = 1e12
+LEAST_UNITS = 1e-9
+"""Less of something than that is nothing: seconds for each of it could be anything."""
 
 
 class Timing:
@@ -77,13 +79,15 @@ class Timing:
         return min(LONGEST_S, max([seconds, *(seen for other, seen in self.calls[-RECENT:] if _covers(x, other))]))
 
     def _vector(self, features: Mapping[str, float]) -> tuple[float, ...]:
-        return tuple(min(MOST_UNITS, max(0.0, float(features.get(name, 0.0)))) for name in self.names)
+        units = (float(features.get(name, 0.0)) for name in self.names)
+        return tuple(min(MOST_UNITS, value) if value >= LEAST_UNITS else 0.0 for value in units)
 
     def _fit(self) -> None:
         x = np.array([call[0] for call in self.calls])
         y = np.array([max(call[1], 1e-3) for call in self.calls])
         expected = x @ self.prior
-        ratios = y[expected > 0] / expected[expected > 0]
+        told = expected > LEAST_UNITS
+        ratios = y[told] / expected[told]
         prior = self.prior * float(np.median(ratios)) if len(ratios) else self.prior
         age = np.arange(len(y))[::-1]
         weight = 0.97**age / y
@@ -146,43 +150,6 @@ class Cold:
         return 1.2 * max(self.seconds[-4:]) if self.seconds else self.prior_s
 
 
-class Lengths:
-    """How long replies get, in tokens: for prompts like this one where there were some, else for all."""
-
-    def __init__(self, prior: int = 256) -> None:
-        self.prior = prior
-        self.seen: list[int] = []
-        self._by_words: list[tuple[frozenset[str], int]] = []
-        """In memory only: words of prompts belong in no file."""
-
-    def observe(self, prompt: str, tokens: int, cut: bool = False) -> None:
-        """Learn a reply's length; one that was cut would have been longer."""
-        tokens = max(1, int(tokens * 1.5) if cut else tokens)
-        self.seen = [*self.seen, tokens][-KEPT_LENGTHS:]
-        self._by_words = [*self._by_words, (_words(prompt), tokens)][-KEPT_LENGTHS:]
-
-    def forecast(self, prompt: str, at_most: int) -> int:
-        """Tokens that the reply will probably not exceed; never above `at_most`."""
-        words = _words(prompt)
-        alike = [tokens for others, tokens in self._by_words if _likeness(words, others) >= 0.6]
-        if alike:
-            expected = max(alike[-RECENT:]) * 1.1 + 2
-        elif self.seen:
-            weight = min(1.0, len(self.seen) / 8)
-            expected = weight * float(np.quantile(self.seen, 0.9)) * 1.1 + (1 - weight) * self.prior + 2
-        else:
-            expected = self.prior
-        return max(1, min(at_most, math.ceil(expected)))
-
-
-def _words(prompt: str) -> frozenset[str]:
-    return frozenset(prompt.lower().split()[:64])
-
-
-def _likeness(one: frozenset[str], other: frozenset[str]) -> float:
-    return len(one & other) / len(one | other) if one and other else 0.0
-
-
 class Kind:
     """What is known of one kind of work; guarded by the lock of its `Calibration`."""
 
@@ -195,6 +162,7 @@ class Kind:
             "calls": [[*x, y] for x, y in self.timing.calls],
             "cold_s": self.cold.seconds,
             "lengths": self.lengths.seen,
+            "surprises": self.lengths.surprises,
         }
 
     def load(self, facts: Any) -> None:
@@ -204,6 +172,7 @@ class Kind:
         self.timing.restore(_numbers_of(facts.get("calls"), rows=True))
         self.cold.seconds = _numbers_of(facts.get("cold_s"))[-KEPT_COLD:]
         self.lengths.seen = [max(1, int(n)) for n in _numbers_of(facts.get("lengths"))][-KEPT_LENGTHS:]
+        self.lengths.surprises = [min(5.0, x) for x in _numbers_of(facts.get("surprises"))][-KEPT_SURPRISES:]
 
 
 class Calibration:

@@ -253,7 +253,7 @@ class ChatDuration(Linear):
 
     def learn(self, kind: Kind, args: Any, value: Any, finished: bool) -> None:
         if isinstance(value, ChatReply) and value.new_tokens and value.ended != "stopped":
-            cut = value.ended in ("deadline", "interrupted")
+            cut = value.ended in ("deadline", "interrupted", "length")
             kind.lengths.observe(args[0].question, value.new_tokens, cut)
 
 
