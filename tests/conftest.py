@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 os.environ["ZEROKIT_HOME"] = "off"
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models only wait for each other's threads on a busy machine
 
 HERE = Path(__file__).parent
 MARKED = ("unit", "emulator", "browser")

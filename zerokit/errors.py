@@ -105,12 +105,12 @@ class GPUError(ZeroKitError):
 
 class QuotaExceeded(GPUError):
     title = "Not enough GPU time left"
-    advice = "Ask for something shorter, sign in, or come back when your quota does."
+    advice = "Ask for something shorter, or come back when your quota does."
 
 
 class RunsExceeded(GPUError):
     title = "No runs left today"
-    advice = "Come back when your runs do, or sign in for more."
+    advice = "Come back when your runs do."
 
 
 class NotIdentified(GPUError):

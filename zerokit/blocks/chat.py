@@ -26,6 +26,8 @@ from zerokit.quota.state import MeterState, advance
 from zerokit.requests import MAX_PROMPT_CHARACTERS, MAX_SEED, ChatReply, ChatRequest, Message
 
 _PLACEHOLDER = "Ask something"
+_CHAT_HEIGHT = "max(220px, 100dvh - 340px - max(0px, 700px - 100vw) * 0.32)"
+"""What is left of the window, so that nobody has to scroll to the text box; narrower windows stack more above it."""
 _ready = partial(gr.update, interactive=True, submit_btn=True, stop_btn=False, placeholder=_PLACEHOLDER)
 _busy = partial(gr.update, interactive=False, submit_btn=False, stop_btn=True, placeholder="")
 _FOCUS = """() => {
@@ -136,7 +138,7 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
         super().__init__(
             self._answer,
             chatbot=gr.Chatbot(
-                show_label=False, scale=1, height="60vh", min_height=240, buttons=["copy"], render=False
+                show_label=False, scale=1, height=_CHAT_HEIGHT, min_height=220, buttons=["copy"], render=False
             ),
             textbox=textbox,
             additional_inputs=[*self.settings, self.quota],
@@ -233,6 +235,15 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
             gr.Slider(1, 2, start["repetition_penalty"], step=0.01, label="Repetition penalty", render=False),
             gr.Number(None, label="Seed", info="Empty: another each time", precision=0, render=False),
         ]
+
+    def _render_history_area(self) -> None:
+        """Gradio's own list of conversations, folded: on a phone it stands above the chat."""
+        with gr.Column(scale=1, min_width=140):
+            self.new_chat_button = gr.Button("New chat", variant="primary", size="md")
+            with gr.Accordion("Earlier chats", open=False):
+                self.chat_history_dataset = gr.Dataset(
+                    components=[gr.Textbox(visible=False)], show_label=False, layout="table", type="index"
+                )
 
     def _render_footer(self) -> None:
         """Gradio's own footer, with Continue and the quota bar above the settings."""

@@ -134,15 +134,16 @@ def _zero_gpu(visitor: str, **options: Any) -> ZeroGPU:
 
 def _run(zero: ZeroGPU, name: str, port: int | None) -> App:
     try:
-        return zero.run(Path(__file__).with_name("demos") / f"{name}.py", port=port, env={"ZEROKIT_HOME": _home()})
+        return zero.run(Path(__file__).with_name("demos") / f"{name}.py", port=port, env=_environment())
     except RuntimeError as exc:
         what, _, log = str(exc).partition("\n")
         _fail(log, what)
 
 
-def _home() -> str:
-    """Durations of the demo are learned from one run to the next, apart from those of real apps."""
-    return os.environ.get("ZEROKIT_HOME") or str(Path.home() / ".cache" / "zerokit" / "demo")
+def _environment() -> dict[str, str]:
+    """Durations are learned from one demo to the next, apart from those of real apps; a tiny model wants one thread."""
+    home = os.environ.get("ZEROKIT_HOME") or str(Path.home() / ".cache" / "zerokit" / "demo")
+    return {"ZEROKIT_HOME": home, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
 
 
 def _fail(log: str, what: str) -> NoReturn:
