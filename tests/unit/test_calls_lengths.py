@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zerokit.calls import Linear, worker
 from zerokit.calls.calibration import Calibration
+from zerokit.calls.call import Call
+from zerokit.calls.duration import ChatDuration
 from zerokit.calls.lengths import Lengths
 
 few = settings(max_examples=60, deadline=None)
@@ -79,3 +82,12 @@ def test_after_a_restart_lengths_and_their_spread_are_known_and_no_prompt_is(tmp
     assert (again.seen, again.surprises) == (lengths.seen, pytest.approx(lengths.surprises))
     assert len(again.surprises) == 2
     assert "xylophone" not in path.read_text()
+
+
+def test_a_chat_ends_at_most_half_a_second_before_the_end_of_what_is_granted():
+    chat = ChatDuration(10**9, 10**9, name="chat", calibration=Calibration(None))
+    margins = [chat.margin_s(granted_s) for granted_s in range(1, 200)]
+    assert (min(margins), max(margins)) == (0.3, 0.5)
+    assert Linear(1).margin_s(100) == 1.0
+    call = Call("f", (), {}, granted_s=60, margin_s=chat.margin_s(60), granted_at=100.0)
+    assert worker._deadline(call, 103.0) == 159.5

@@ -30,6 +30,8 @@ class Call:
     kwargs: dict[str, Any]
     declared_s: int | None = None
     granted_s: int | None = None
+    margin_s: float | None = None
+    """Seconds before the end of what is granted at which the function must be over; None: as for any function."""
     granted_at: float | None = field(default=None)
     parcel: bytes | None = field(default=None, repr=False)
     """The arguments, pickled before a GPU was asked for."""

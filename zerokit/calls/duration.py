@@ -17,7 +17,7 @@ from ..quota import platform
 from ..requests import ChatReply
 from . import calibration
 from .calibration import Calibration, Kind
-from .deadline import declared_for_work
+from .deadline import declared_for_work, margin_s
 from .usage import Usage
 
 log = logging.getLogger("zerokit")
@@ -49,6 +49,10 @@ class Estimator:
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, size: str | None, factor: float | None
     ) -> Estimate:
         raise UsageError(f"{type(self).__name__} does not say how long a call takes: give it an `estimate` method.")
+
+    def margin_s(self, granted_s: float) -> float:
+        """Seconds before the end of what is granted at which a call ends by itself."""
+        return margin_s(granted_s)
 
     def observe(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any], usage: Usage, value: Any, finished: bool
@@ -149,7 +153,8 @@ class Linear(Estimator):
             cold_s = kind.cold.forecast(time.monotonic())
             work_s = cold_s + kind.timing.forecast(self.features(args, kwargs))
             least_s = min(work_s, cold_s + kind.timing.forecast(self.least_features(args, kwargs)))
-        return Estimate(declared_for_work(work_s, size, factor), declared_for_work(least_s, size, factor))
+        declared, least = (declared_for_work(s, size, factor, self.margin_s) for s in (work_s, least_s))
+        return Estimate(declared, least)
 
     def observe(self, args: Any, kwargs: Any, usage: Usage, value: Any, finished: bool) -> None:
         if not usage.ran:
@@ -224,6 +229,8 @@ class ChatDuration(Linear):
 
     USEFUL_TOKENS = 16
     """An answer shorter than that is not worth a run."""
+    MARGIN_S = 0.5
+    """The most time before the end: a chat notices at the next token, and its tokens do not slow down with it."""
 
     def __init__(
         self, parameters: int, packed_bytes: int, *, name: str, calibration: Calibration | None = None
@@ -236,6 +243,9 @@ class ChatDuration(Linear):
             name=name,
             calibration=calibration,
         )
+
+    def margin_s(self, granted_s: float) -> float:
+        return min(self.MARGIN_S, super().margin_s(granted_s))
 
     def features(self, args: Any, kwargs: Any) -> dict[str, float]:
         chat = args[0]

@@ -145,7 +145,8 @@ class GPUFunction(Generic[P, R]):
         """
         try:
             quote = self.quote(*args, **kwargs)
-            call = Call(self.key, (*self.bound, *args), kwargs, quote.declared_s, quote.granted_s)
+            margin_s = None if quote.granted_s is None else self.estimator.margin_s(quote.granted_s)
+            call = Call(self.key, (*self.bound, *args), kwargs, quote.declared_s, quote.granted_s, margin_s)
             if quote.declared_s is not None:
                 call.pack()
         except Exception as exc:  # noqa: BLE001  an estimate of the author's own may raise anything

@@ -79,7 +79,7 @@ def work(call: Call) -> Iterator[Signal]:
     control = Control(_deadline(call, started_at))
     body = _Body(call, control)
     signals = _Signals(started_at, cold, control)
-    overdue_at = control.deadline + LATE_SHARE * margin_s(call.granted_s or 0)
+    overdue_at = control.deadline + LATE_SHARE * _margin_s(call)
     yield signals.beat()
     body.start()
     try:
@@ -105,7 +105,11 @@ def _deadline(call: Call, started_at: float) -> float:
     if call.granted_s is None:
         return math.inf
     granted_at = call.granted_at if call.granted_at is not None else started_at
-    return min(granted_at, started_at) + call.granted_s - margin_s(call.granted_s)
+    return min(granted_at, started_at) + call.granted_s - _margin_s(call)
+
+
+def _margin_s(call: Call) -> float:
+    return margin_s(call.granted_s or 0) if call.margin_s is None else call.margin_s
 
 
 class _Body:
