@@ -123,26 +123,38 @@ class Cold:
     """Whether the next call has to load first, and how long that takes.
 
     A worker stays warm as long as the scheduler leaves it alone, which nobody tells us: after a pause like one that was
-    warm lately, warm is expected.
+    warm lately, warm is expected. A call that comes while others run needs a worker more than they have.
     """
 
     def __init__(self, prior_s: float) -> None:
         self.prior_s = _seconds(prior_s)
         self.seconds: list[float] = []
         self._pauses: list[tuple[float, bool]] = []
-        self._last_end: float | None = None
+        self._running = 0
+        self._there_at: list[float] = []
+        """When one worker was last known to be there, when two at a time, and so on."""
+
+    def begin(self) -> None:
+        """A call begins; `observe` or `leave` ends it."""
+        self._running += 1
+
+    def leave(self) -> None:
+        """A call ended that got no worker."""
+        self._running = max(0, self._running - 1)
 
     def observe(self, now: float, asked_at: float, cold: bool, cold_s: float) -> None:
-        if self._last_end is not None:
-            self._pauses = [*self._pauses, (max(0.0, asked_at - self._last_end), cold)][-KEPT_COLD:]
-        self._last_end = now
+        workers = max(1, self._running)
+        self.leave()
+        if self._there_at and workers == 1 and asked_at >= self._there_at[0]:  # of calls that overlap nothing is clear
+            self._pauses = [*self._pauses, (asked_at - self._there_at[0], cold)][-KEPT_COLD:]
+        self._there_at[:workers] = [now] * workers
         if cold and math.isfinite(cold_s):
             self.seconds = [*self.seconds, min(max(0.0, cold_s), LONGEST_S)][-KEPT_COLD:]
 
     def forecast(self, now: float) -> float:
         """Seconds to add to the work of a call made now."""
-        if self._last_end is not None:
-            pause = now - self._last_end
+        if len(self._there_at) > self._running:
+            pause = now - self._there_at[self._running]
             cold = [was for length, was in self._pauses[-6:] if length <= pause and was]
             warm = [was for length, was in self._pauses[-6:] if length >= pause * 0.8 and not was]
             if (warm or pause < 5.0) and not cold:

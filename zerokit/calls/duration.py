@@ -54,6 +54,9 @@ class Estimator:
         """Seconds before the end of what is granted at which a call ends by itself."""
         return margin_s(granted_s)
 
+    def begin(self) -> None:
+        """A call is made; `observe` follows when it is over."""
+
     def observe(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any], usage: Usage, value: Any, finished: bool
     ) -> None:
@@ -156,14 +159,20 @@ class Linear(Estimator):
         declared, least = (declared_for_work(s, size, factor, self.margin_s) for s in (work_s, least_s))
         return Estimate(declared, least)
 
+    def begin(self) -> None:
+        with self.calibration.lock:
+            self.kind.cold.begin()
+
     def observe(self, args: Any, kwargs: Any, usage: Usage, value: Any, finished: bool) -> None:
         if not usage.ran:
+            with self.calibration.lock:
+                self.kind.cold.leave()
             return
-        features = self.observed_features(args, kwargs, value)
         with self.calibration.lock:
             kind = self.kind
             now = time.monotonic()
             kind.cold.observe(now, now - usage.used_s - usage.queued_s, usage.cold, usage.cold_s)
+            features = self.observed_features(args, kwargs, value)
             if features is not None and (finished or usage.work_s > kind.timing.forecast(features)):
                 kind.timing.observe(features, usage.work_s)
             self.learn(kind, args, value, finished)

@@ -51,6 +51,7 @@ class Seam:
         self.made: Any = None
 
     def beats(self) -> Iterator[Beat | Outcome]:
+        self.estimator.begin()
         self.pump.start()
         settled = False
         try:
