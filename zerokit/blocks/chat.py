@@ -28,11 +28,17 @@ from zerokit.requests import MAX_PROMPT_CHARACTERS, MAX_SEED, ChatReply, ChatReq
 _PLACEHOLDER = "Ask something"
 _CHAT_HEIGHT = "max(220px, 100dvh - 340px - max(0px, 700px - 100vw) * 0.32)"
 """What is left of the window, so that nobody has to scroll to the text box; narrower windows stack more above it."""
-_ready = partial(gr.update, interactive=True, submit_btn=True, stop_btn=False, placeholder=_PLACEHOLDER)
+_ready = partial(gr.update, submit_btn=True, stop_btn=False, placeholder=_PLACEHOLDER)
+"""Not yet to be typed into: in the same step Gradio empties it and lets one type."""
 _busy = partial(gr.update, interactive=False, submit_btn=False, stop_btn=True, placeholder="")
 _FOCUS = """() => {
-  const lost = document.activeElement === document.body;
-  if (lost && matchMedia("(hover: hover)").matches) document.querySelector("BOX")?.focus({ preventScroll: true });
+  const look = (times) => {
+    const box = document.querySelector("BOX");
+    if (!box || document.activeElement !== document.body || !matchMedia("(hover: hover)").matches) return;
+    if (!box.disabled) box.focus({ preventScroll: true });
+    else if (times > 0) setTimeout(look, 100, times - 1);
+  };
+  look(30);
 }"""
 """Not on a phone, where the keyboard would cover the answer."""
 Shown: TypeAlias = tuple[list[Turn], Any, Any, Any]
@@ -125,6 +131,7 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
         self.quota = ZeroQuota(render=False)
         self.go_on_button = gr.Button("Continue", size="sm", visible=False, render=False)
         textbox = gr.Textbox(
+            label="Your message",
             show_label=False,
             placeholder=_PLACEHOLDER,
             scale=7,
@@ -263,7 +270,7 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
             show_progress="hidden",
             api_visibility="private",
         )
-        self._keep_after(self._ready_after(go_on))
+        self._keep_after(self._ready_after(go_on, interactive=True))
         # The state changes when a turn is over, the chatbot with every beat.
         self.quota.price(self._price, [*self.settings, self.chatbot_state])
         self.chatbot_state.change(
@@ -277,15 +284,16 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
     def _setup_stop_events(self, event_triggers: Any, events_to_cancel: Any, after_success: Any) -> None:
         """Gradio's buttons, but Stop ends the call instead of its event: what was made comes as the answer."""
         super()._setup_stop_events(event_triggers, [], after_success)
-        for event in events_to_cancel:
-            self._ready_after(event)
-        if self.examples:  # Gradio 6.31 does not keep a conversation that an example began
-            self._keep_after(events_to_cancel[-1])
+        submit, retry, *examples = events_to_cancel
+        self._ready_after(submit)
+        self._ready_after(retry)
+        for event in examples:  # after them Gradio 6.31 neither lets one type nor keeps the conversation
+            self._keep_after(self._ready_after(event, interactive=True))
         self.textbox.stop(self._stop, None, None, **_QUIET)
 
-    def _ready_after(self, event: Any) -> Any:
+    def _ready_after(self, event: Any, **more: Any) -> Any:
         """Make the text box ready after this event, however it ended, and put the keyboard where it was lost."""
-        ready = event.then(_ready, None, self.textbox, **_QUIET)
+        ready = event.then(partial(_ready, **more), None, self.textbox, **_QUIET)
         return ready.then(None, None, None, js=_FOCUS.replace("BOX", f"#{self.textbox.elem_id} textarea"), **_QUIET)
 
     def _keep_after(self, event: Any) -> None:

@@ -11,7 +11,7 @@ demo = ZeroChat(
     os.environ["CHAT_MODEL"],
     title="Chat",
     examples=["What is ZeroGPU?", "Who are you?"],
-    max_new_tokens=12,
+    max_new_tokens=int(os.environ.get("CHAT_TOKENS", "12")),
     temperature=0,
 )
 
