@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -26,6 +26,8 @@ from zerokit.quota.state import MeterState, advance
 from zerokit.requests import MAX_PROMPT_CHARACTERS, MAX_SEED, ChatReply, ChatRequest, Message
 
 _PLACEHOLDER = "Ask something"
+_NEXT = Message("user", "What about this?")
+"""For the price of a next question, whatever it will be."""
 _CHAT_HEIGHT = "max(220px, 100dvh - 340px - max(0px, 700px - 100vw) * 0.32)"
 """What is left of the window, so that nobody has to scroll to the text box; narrower windows stack more above it."""
 _ready = partial(gr.update, submit_btn=True, stop_btn=False, placeholder=_PLACEHOLDER)
@@ -271,13 +273,12 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
             api_visibility="private",
         )
         self._keep_after(self._ready_after(go_on, interactive=True))
-        # The state changes when a turn is over, the chatbot with every beat.
         self.quota.price(self._price, [*self.settings, self.chatbot_state])
-        self.chatbot_state.change(
-            lambda turns: gr.update(visible=conversation.can_go_on(turns)),
-            self.chatbot_state,
-            self.go_on_button,
-            **_QUIET,
+        self.chatbot.undo(lambda: gr.update(visible=False), None, self.go_on_button, **_QUIET)
+        after = [self.quota, self.go_on_button]
+        gr.on([self.chatbot.clear, self.new_chat_button.click], self._begin_again, self.settings, after, **_QUIET)
+        self.chat_history_dataset.click(
+            self._take_up, [self.chat_history_dataset, self.saved_conversations, *self.settings], after, **_QUIET
         )
         document(gr.api(self._api_chat, api_name="chat", concurrency_limit=None), _RESULT)
 
@@ -332,11 +333,12 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
         try:
             settings = _sampling(max_new_tokens, temperature, top_p, top_k, repetition_penalty, seed)
             said = [*conversation.for_model(history, system_prompt), Message("user", message)]
-            work = self._work(ChatRequest(tuple(said), **settings))
+            asked = ChatRequest(tuple(said), **settings)
+            work = self._work(asked)
         except ZeroKitError as exc:
             yield [conversation.failed(exc)], gr.skip(), gr.update(visible=False), _ready()
             return
-        yield from self._run([], work, meter, request, token)
+        yield from self._run([], asked, work, meter, request, token)
 
     def _go_on(
         self,
@@ -356,14 +358,21 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
         try:
             settings = _sampling(max_new_tokens, temperature, top_p, top_k, repetition_penalty, seed)
             said = conversation.for_model(history, system_prompt, go_on=True)
-            work = self._work(ChatRequest(tuple(said), go_on=True, **settings))
+            asked = ChatRequest(tuple(said), go_on=True, **settings)
+            work = self._work(asked)
         except ZeroKitError as exc:
             yield [*history, conversation.failed(exc)], gr.skip(), gr.skip(), _ready()
             return
-        yield from self._run(history, work, meter, request, token)
+        yield from self._run(history, asked, work, meter, request, token)
 
     def _run(
-        self, before: list[Turn], work: ChatWork, meter: Any, request: gr.Request, token: gr.OAuthToken | None
+        self,
+        before: list[Turn],
+        asked: ChatRequest,
+        work: ChatWork,
+        meter: Any,
+        request: gr.Request,
+        token: gr.OAuthToken | None,
     ) -> Iterator[Shown]:
         """Make the call, and show after `before` what there is: progress, and at last the answer."""
         left_s = _left_s(token, meter)
@@ -377,7 +386,12 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
                     continue
                 reply = beat.value if isinstance(beat.value, ChatReply) else None
                 turns = conversation.joined(before, conversation.answered(reply, beat), over=True)
-                settled = self.quota.update(meter, token=token.token if token else None, usage=beat.usage)
+                settled = self.quota.update(
+                    meter,
+                    token=token.token if token else None,
+                    usage=beat.usage,
+                    price_s=self._price_after(asked, reply),
+                )
                 yield turns, settled, gr.update(visible=conversation.can_go_on(turns)), _ready()
 
     def _price(
@@ -393,8 +407,34 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
     ) -> float | None:
         """Seconds that a short next question would reserve."""
         settings = _sampling(max_new_tokens, temperature, top_p, top_k, repetition_penalty, seed)
-        said = [*conversation.for_model(history or [], system_prompt), Message("user", "What about this?")]
+        said = [*conversation.for_model(history or [], system_prompt), _NEXT]
         return self._reply.quote(self._work(ChatRequest(tuple(said), **settings))).reserved_s
+
+    def _price_after(self, asked: ChatRequest, reply: ChatReply | None) -> float | None:
+        """The same, after this answer; None: cannot be told."""
+        said = list(asked.messages)
+        if reply is not None and reply.text:
+            begun = said.pop().content if asked.go_on else ""
+            said.append(Message("assistant", begun + reply.text))
+        try:
+            return self._reply.quote(self._work(replace(asked, messages=(*said, _NEXT), go_on=False))).reserved_s
+        except ZeroKitError:
+            return None
+
+    def _begin_again(self, *settings: Any) -> tuple[Any, Any]:
+        """Nothing was said yet: what the first question reserves, and nothing to continue."""
+        return self._taken_up([], settings)
+
+    def _take_up(self, index: int, kept: list[list[Turn]], *settings: Any) -> tuple[Any, Any]:
+        """The same for a conversation of before."""
+        return self._taken_up(kept[index], settings)
+
+    def _taken_up(self, turns: list[Turn], settings: tuple[Any, ...]) -> tuple[Any, Any]:
+        try:
+            price_s = self._price(*(*settings, turns))
+        except ZeroKitError:
+            price_s = None
+        return self.quota.priced(price_s), gr.update(visible=conversation.can_go_on(turns))
 
     def _api_chat(
         self,
