@@ -363,8 +363,10 @@ def test_closing_the_tab_frees_the_gpu(space, visit, fault):
     expect(chat.line("Waiting for a GPU" if "queue" in fault else re.compile("Writing"))).to_be_visible()
     chat.page.close()
     until(lambda: space.z.leases == [] and not space.z._scheduler.queue)
-    assert space.last.outcome in ("withdrawn", "done", "failed", "lost", "killed")
-    assert space.last.used_s < 4
+    if "queue" in fault:
+        assert space.last.outcome == "withdrawn"
+    else:  # the whole story takes 50 s
+        assert space.last.used_s < min(12, space.last.granted_s)
 
 
 def test_two_visitors_do_not_mix(space, visit):
