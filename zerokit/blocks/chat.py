@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import gradio as gr
 
-from zerokit import control
 from zerokit.blocks import conversation
+from zerokit.blocks.chat_endpoint import RESULT, chat_endpoint
+from zerokit.blocks.chat_model import ChatModel, ChatWork, from_page
 from zerokit.blocks.conversation import Turn
 from zerokit.blocks.endpoint import document
 from zerokit.blocks.running import Running
-from zerokit.calls import Outcome, gpu, to_gradio
-from zerokit.calls.duration import BatchDuration, ChatDuration
-from zerokit.engines.prompts import PreparedBatch, PreparedChat
+from zerokit.blocks.visitor import left_s
+from zerokit.calls import Outcome
 from zerokit.engines.text import TextEngine
-from zerokit.errors import RequestError, ZeroKitError
-from zerokit.quota import hub
+from zerokit.errors import ZeroKitError
 from zerokit.quota.meter import ZeroQuota
-from zerokit.quota.state import MeterState, advance
-from zerokit.requests import MAX_PROMPT_CHARACTERS, MAX_SEED, ChatReply, ChatRequest, Message
+from zerokit.requests import MAX_PROMPT_CHARACTERS, ChatReply, ChatRequest, Message
 
 _PLACEHOLDER = "Ask something"
 _NEXT = Message("user", "What about this?")
@@ -46,42 +44,6 @@ _FOCUS = """() => {
 Shown: TypeAlias = tuple[list[Turn], Any, Any, Any]
 """What the page gets with a beat: turns, quota bar, Continue, text box."""
 _QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-
-
-@dataclass(frozen=True)
-class ChatWork:
-    """One answer to make: all that the estimate and the call need."""
-
-    prepared: PreparedChat
-    question: str
-
-    @property
-    def prompt_tokens(self) -> int:
-        return self.prepared.prompt_tokens
-
-    @property
-    def max_new_tokens(self) -> int:
-        return self.prepared.max_new_tokens
-
-
-@dataclass(frozen=True)
-class BatchWork:
-    """Many answers to make in one call."""
-
-    prepared: PreparedBatch
-    question: str
-
-    @property
-    def rows(self) -> int:
-        return len(self.prepared.chats)
-
-    @property
-    def prompt_tokens(self) -> int:
-        return sum(chat.prompt_tokens for chat in self.prepared.chats)
-
-    @property
-    def max_new_tokens(self) -> int:
-        return self.prepared.max_new_tokens
 
 
 class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
@@ -125,10 +87,11 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
         **loading: Any,
     ) -> None:
         self.engine = model if isinstance(model, TextEngine) else TextEngine(model, **loading)
+        self.model = ChatModel(
+            self.engine, size=size, system_prompt=system_prompt, max_new_tokens=max_new_tokens, temperature=temperature
+        )
         self.show_stream = stream
-        self.defaults = _Defaults.of(self.engine, system_prompt, max_new_tokens, temperature)
         self._running = Running()
-        self._reply, self._replies = _gpu_functions(self.engine, size)
         self.settings = self._make_settings()
         self.quota = ZeroQuota(render=False)
         self.go_on_button = gr.Button("Continue", size="sm", visible=False, render=False)
@@ -186,36 +149,21 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
         self, messages: Sequence[Message | Turn], *, system_prompt: str | None = None, **settings: Any
     ) -> ChatReply:
         """Answer the last message of a conversation, as `Message`s or dicts with role and content."""
-        work = self._work(self._request(messages, system_prompt, settings))
-        return self._reply(work)
+        work = self.model.work(self.model.request(messages, system_prompt, settings))
+        return self.model.reply(work)
 
     def batch(self, prompts: Sequence[str], *, system_prompt: str | None = None, **settings: Any) -> list[ChatReply]:
         """Answer many questions in one reservation, side by side; in parts where the memory is too small for all."""
-        requests = [self._request([Message("user", prompt)], system_prompt, settings) for prompt in prompts]
-        return self._replies(BatchWork(self.engine.prepare_batch(requests), max(prompts, key=len)))
-
-    def _request(
-        self, messages: Sequence[Message | Turn], system_prompt: str | None, settings: dict[str, Any]
-    ) -> ChatRequest:
-        said = [turn if isinstance(turn, Message) else Message(turn["role"], turn["content"]) for turn in messages]
-        system = self.defaults.system_prompt if system_prompt is None else system_prompt
-        if not isinstance(system, str):
-            raise RequestError("The system prompt is a text.")
-        if system.strip() and said and said[0].role != "system":
-            said.insert(0, Message("system", system.strip()))
-        return ChatRequest(tuple(said), **{**self.defaults.sampling, **settings})
-
-    def _work(self, request: ChatRequest) -> ChatWork:
-        question = next((m.content for m in reversed(request.messages) if m.role == "user"), "")
-        return ChatWork(self.engine.prepare(request), question)
+        requests = [self.model.request([Message("user", prompt)], system_prompt, settings) for prompt in prompts]
+        return self.model.replies(self.model.batch_work(requests))
 
     # What the page does.
 
     def _make_settings(self) -> list[gr.components.Component]:
-        start = self.defaults.sampling
+        start = self.model.sampling
         return [
             gr.Textbox(
-                self.defaults.system_prompt,
+                self.model.system_prompt,
                 label="System prompt",
                 lines=2,
                 max_length=MAX_PROMPT_CHARACTERS,
@@ -280,7 +228,7 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
         self.chat_history_dataset.click(
             self._take_up, [self.chat_history_dataset, self.saved_conversations, *self.settings], after, **_QUIET
         )
-        document(gr.api(self._api_chat, api_name="chat", concurrency_limit=None), _RESULT)
+        document(gr.api(chat_endpoint(self.model), api_name="chat", concurrency_limit=None), RESULT)
 
     def _setup_stop_events(self, event_triggers: Any, events_to_cancel: Any, after_success: Any) -> None:
         """Gradio's buttons, but Stop ends the call instead of its event: what was made comes as the answer."""
@@ -331,10 +279,10 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
     ) -> Iterator[Shown]:
         """Answer a message on the page."""
         try:
-            settings = _sampling(max_new_tokens, temperature, top_p, top_k, repetition_penalty, seed)
+            settings = from_page(max_new_tokens, temperature, top_p, top_k, repetition_penalty, seed)
             said = [*conversation.for_model(history, system_prompt), Message("user", message)]
             asked = ChatRequest(tuple(said), **settings)
-            work = self._work(asked)
+            work = self.model.work(asked)
         except ZeroKitError as exc:
             yield [conversation.failed(exc)], gr.skip(), gr.update(visible=False), _ready()
             return
@@ -356,10 +304,10 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
     ) -> Iterator[Shown]:
         """Continue the last answer, which was cut."""
         try:
-            settings = _sampling(max_new_tokens, temperature, top_p, top_k, repetition_penalty, seed)
+            settings = from_page(max_new_tokens, temperature, top_p, top_k, repetition_penalty, seed)
             said = conversation.for_model(history, system_prompt, go_on=True)
             asked = ChatRequest(tuple(said), go_on=True, **settings)
-            work = self._work(asked)
+            work = self.model.work(asked)
         except ZeroKitError as exc:
             yield [*history, conversation.failed(exc)], gr.skip(), gr.skip(), _ready()
             return
@@ -375,11 +323,11 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
         token: gr.OAuthToken | None,
     ) -> Iterator[Shown]:
         """Make the call, and show after `before` what there is: progress, and at last the answer."""
-        left_s = _left_s(token, meter)
+        function = self.model.reply.within(left_s(token, meter))
         show = conversation.streamed if self.show_stream else conversation.pending
         buttons = gr.update(visible=False), _busy()
         with self._running.call(request.session_hash) as stop:
-            for beat in self._reply.within(left_s).stopped_by(stop).beats(work):
+            for beat in function.stopped_by(stop).beats(work):
                 if not isinstance(beat, Outcome):
                     yield conversation.joined(before, show(beat)), gr.skip(), *buttons
                     buttons = gr.skip(), gr.skip()
@@ -406,9 +354,9 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
         history: list[Turn],
     ) -> float | None:
         """Seconds that a short next question would reserve."""
-        settings = _sampling(max_new_tokens, temperature, top_p, top_k, repetition_penalty, seed)
+        settings = from_page(max_new_tokens, temperature, top_p, top_k, repetition_penalty, seed)
         said = [*conversation.for_model(history or [], system_prompt), _NEXT]
-        return self._reply.quote(self._work(ChatRequest(tuple(said), **settings))).reserved_s
+        return self.model.reply.quote(self.model.work(ChatRequest(tuple(said), **settings))).reserved_s
 
     def _price_after(self, asked: ChatRequest, reply: ChatReply | None) -> float | None:
         """The same, after this answer; None: cannot be told."""
@@ -417,7 +365,9 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
             begun = said.pop().content if asked.go_on else ""
             said.append(Message("assistant", begun + reply.text))
         try:
-            return self._reply.quote(self._work(replace(asked, messages=(*said, _NEXT), go_on=False))).reserved_s
+            return self.model.reply.quote(
+                self.model.work(replace(asked, messages=(*said, _NEXT), go_on=False))
+            ).reserved_s
         except ZeroKitError:
             return None
 
@@ -436,108 +386,6 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
             price_s = None
         return self.quota.priced(price_s), gr.update(visible=conversation.can_go_on(turns))
 
-    def _api_chat(
-        self,
-        message: str,
-        history: list[dict[str, str]] | None = None,
-        system_prompt: str | None = None,
-        max_new_tokens: int | None = None,
-        temperature: float | None = None,
-        top_p: float | None = None,
-        top_k: int | None = None,
-        repetition_penalty: float | None = None,
-        seed: int | None = None,
-        token: gr.OAuthToken | None = None,
-    ) -> dict[str, Any]:
-        """Answer a message of a conversation.
-
-        Args:
-            message: The question or instruction to answer.
-            history: The conversation before it, oldest first: objects with "role" (user or assistant) and "content".
-            system_prompt: What the model is told before the conversation. Default: the Space's own.
-            max_new_tokens: The most tokens the answer may have, 1 to 32768.
-            temperature: 0 (always the likeliest token) to 2.
-            top_p: Probability mass that is sampled from, 0.01 to 1.
-            top_k: How many of the likeliest tokens are sampled from, 0 (all) to 1000.
-            repetition_penalty: 1 (none) to 2.
-            seed: A whole number for the same answer again. Default: another each time.
-
-        Returns:
-            An object with text, ended (complete, length, deadline, stopped or interrupted), prompt_tokens, new_tokens,
-            seconds, left_out (messages that no longer fit the context), reasoning, reserved_s and used_s of the GPU.
-        """
-        given = {
-            "max_new_tokens": max_new_tokens,
-            "temperature": temperature,
-            "top_p": top_p,
-            "top_k": top_k,
-            "repetition_penalty": repetition_penalty,
-            "seed": seed,
-        }
-        try:
-            said = [*conversation.from_program(history), Message("user", message)]
-            work = self._work(self._request(said, system_prompt, {k: v for k, v in given.items() if v is not None}))
-        except ZeroKitError as exc:
-            raise to_gradio(exc) from exc
-        try:
-            return _for_program(self._reply.within(_left_s(token)).outcome(work))
-        finally:
-            hub.forget(token.token if token else None)
-
-
-@dataclass(frozen=True)
-class _Defaults:
-    """Where the settings start."""
-
-    system_prompt: str
-    sampling: dict[str, Any]
-
-    @classmethod
-    def of(cls, engine: TextEngine, system_prompt: str, max_new_tokens: int, temperature: float | None) -> _Defaults:
-        own = engine.sampling
-        sampling = {
-            "max_new_tokens": min(max_new_tokens, max(1, engine.context_tokens // 2)),
-            "temperature": own.get("temperature", 0.7) if temperature is None else temperature,
-            "top_p": own.get("top_p", 0.95),
-            "top_k": own.get("top_k", 50),
-            "repetition_penalty": 1.0,
-        }
-        ChatRequest((Message("user", "?"),), **sampling)  # an author's mistake is told at once
-        return cls(system_prompt, sampling)
-
-
-def _gpu_functions(engine: TextEngine, size: str | None) -> tuple[Any, Any]:
-    """The two functions of a chat that run on the GPU: one answer, and many."""
-    parameters = sum(p.numel() for p in engine.model.parameters())
-
-    def reply(work: ChatWork) -> ChatReply:
-        return engine.generate(work.prepared, control.required())
-
-    def replies(work: BatchWork) -> list[ChatReply]:
-        return engine.generate_batch(work.prepared, control.required())
-
-    one = ChatDuration(parameters, engine.packed_bytes, name=f"chat/{engine.name}")
-    many = BatchDuration(parameters, engine.packed_bytes, name=f"chat batch/{engine.name}")
-    return gpu(duration=one, size=size)(reply), gpu(duration=many, size=size)(replies)
-
-
-def _sampling(
-    max_new_tokens: Any, temperature: Any, top_p: Any, top_k: Any, repetition_penalty: Any, seed: Any
-) -> dict[str, Any]:
-    """The page's settings as fields of a request; sliders give whole numbers as floats."""
-    return {
-        "max_new_tokens": _whole(max_new_tokens),
-        "temperature": temperature,
-        "top_p": top_p,
-        "top_k": _whole(top_k),
-        "repetition_penalty": repetition_penalty,
-        "seed": None if seed is None else _whole(seed) % (MAX_SEED + 1) if isinstance(_whole(seed), int) else seed,
-    }
-
-
-def _whole(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
 
 def _check_prompt(message: str) -> Any:
     """Refuse on the page, before anything moves: the text stays where it was typed."""
@@ -548,38 +396,3 @@ def _check_prompt(message: str) -> Any:
             False, f"The message has {len(message):,} characters, and at most {MAX_PROMPT_CHARACTERS:,} can be read."
         )
     return gr.validate(True, "")
-
-
-def _left_s(token: gr.OAuthToken | None, meter: Any = None) -> float | None:
-    """What the visitor is known to have left at most; None: not known, or more can be paid from credits."""
-    quota = hub.fetch(token.token) if token else None
-    state = advance(MeterState.from_value(meter), quota, signed_in=token is not None)
-    return None if state.exactness == "unknown" or state.overquota else state.left_s
-
-
-_RESULT = {
-    "text": "string",
-    "ended": "string",
-    "prompt_tokens": "integer",
-    "new_tokens": "integer",
-    "seconds": "number",
-    "left_out": "integer",
-    "reasoning": "string",
-    "reserved_s": "integer",
-    "used_s": "number",
-}
-
-
-def _for_program(outcome: Outcome) -> dict[str, Any]:
-    reply = outcome.value if isinstance(outcome.value, ChatReply) else ChatReply("", ended=outcome.ended)
-    return {
-        "text": reply.text,
-        "ended": reply.ended if outcome.ended == "complete" else outcome.ended,
-        "prompt_tokens": reply.prompt_tokens,
-        "new_tokens": reply.new_tokens,
-        "seconds": round(reply.seconds, 3),
-        "left_out": reply.left_out,
-        "reasoning": reply.reasoning,
-        "reserved_s": outcome.usage.reserved_s,
-        "used_s": round(outcome.usage.used_s, 3),
-    }
