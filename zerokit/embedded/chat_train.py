@@ -62,7 +62,7 @@ class Trained:
 
 
 def train(recipe: Recipe, report: Callable[[str], None] = print) -> Trained:
-    """Train a chat model from scratch; the same recipe on the same machine gives the same weights.
+    """Train a chat model from scratch; the same recipe is made to give the same weights on the same machine.
 
     Args:
         recipe: seed, steps, rates and size.
