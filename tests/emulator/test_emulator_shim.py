@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import sys
 import types
@@ -34,6 +35,26 @@ def test_a_hook_runs_once_after_the_module_and_stays_out_of_sight(tmp_path, monk
     hooks.after_import("hooked_module", lambda module: seen.append("at once"))
     assert seen == [41, "at once"]
     monkeypatch.delitem(sys.modules, "hooked_module")
+
+
+def test_a_hook_survives_a_finder_that_asks_all_finders_again(tmp_path, monkeypatch):
+    class Asking:
+        asked = False
+
+        def find_spec(self, name, path=None, target=None):
+            if name == "hooked_again" and not self.asked:
+                self.asked = True
+                return importlib.util.find_spec(name)
+            return None
+
+    (tmp_path / "hooked_again.py").write_text("answer = 42\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path[:1], Asking(), *sys.meta_path[1:]])
+    seen = []
+    hooks.after_import("hooked_again", lambda module: seen.append(module.answer))
+    importlib.import_module("hooked_again")
+    assert seen == [42]
+    monkeypatch.delitem(sys.modules, "hooked_again")
 
 
 def test_with_a_card_nothing_of_torch_is_replaced(a_card):

@@ -34,15 +34,17 @@ class _Finder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname not in self.hooks:
+        hook = self.hooks.pop(fullname, None)  # at once: another finder may ask all of them again
+        if hook is None:
             return None
         for finder in sys.meta_path:
             if finder is self or not hasattr(finder, "find_spec"):
                 continue
             spec = finder.find_spec(fullname, path, target)
             if spec is not None and spec.loader is not None:
-                spec.loader = _Loader(spec.loader, self.hooks.pop(fullname))
+                spec.loader = _Loader(spec.loader, hook)
                 return spec
+        self.hooks[fullname] = hook
         return None
 
 
