@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from zerokit.cli import demos
 from zerokit.emulator import ZeroGPU
+from zerokit.quota import hub
 
 IMAGES = Path(__file__).parent / "images"
 DEMO = Path(demos.__file__).with_name("chat.py")
@@ -37,6 +39,7 @@ def main() -> None:
             ask(chat, "What is ZeroGPU?")
             shoot(chat, "chat-phone")
         zero.set_left(VISITOR, 1)
+        time.sleep(hub.KNOWN_FOR_S + 1)  # until the app asks the Hub again
         with page(browser, url, DESKTOP) as chat:
             expect(chat.locator(".zq[data-kind=low]")).to_be_visible(timeout=ANSWER_MS)
             shoot(chat, "meter-low", ".zq")
