@@ -14,6 +14,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "ChatReply": "requests",
     "ChatRequest": "requests",
+    "ImageReply": "requests",
+    "ImageRequest": "requests",
     "Linear": "calls.duration",
     "Message": "requests",
     "ZeroChat": "blocks.chat",
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from .quota.meter import ZeroQuota as ZeroQuota
     from .requests import ChatReply as ChatReply
     from .requests import ChatRequest as ChatRequest
+    from .requests import ImageReply as ImageReply
+    from .requests import ImageRequest as ImageRequest
     from .requests import Message as Message
 
 

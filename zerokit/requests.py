@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from .errors import RequestError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 Role = Literal["system", "user", "assistant"]
 Ended = Literal["complete", "length", "deadline", "stopped", "interrupted"]
@@ -16,6 +19,11 @@ MAX_PROMPT_CHARACTERS = 100_000
 MAX_MESSAGES = 1_000
 MAX_NEW_TOKENS = 32_768
 MAX_SEED = 2**31 - 1
+MIN_SIDE, MAX_SIDE = 16, 8_192
+MAX_IMAGES = 16
+MAX_STEPS = 200
+MAX_GUIDANCE = 30.0
+ImageMode = Literal["text", "image", "inpaint"]
 
 
 def check_number(name: str, value: Any, low: float, high: float, *, whole: bool = False) -> None:
@@ -25,6 +33,16 @@ def check_number(name: str, value: Any, low: float, high: float, *, whole: bool 
         raise RequestError(f"{name} must be a {'whole ' if whole else ''}number, not {str(value)[:40]!r}.")
     if not low <= value <= high:
         raise RequestError(f"{name} is {_said(value)}, and must be from {_said(low)} to {_said(high)}.")
+
+
+def check_text(name: str, text: Any) -> None:
+    """Raise RequestError unless `text` is one that a model can read."""
+    if not isinstance(text, str):
+        raise RequestError(f"{name} is a text.")
+    if not _is_writable(text):
+        raise RequestError(f"{name} has half a character in it (a lone surrogate), which no model can read.")
+    if len(text) > MAX_PROMPT_CHARACTERS:
+        raise RequestError(f"{name} has {len(text):,} characters, and at most {MAX_PROMPT_CHARACTERS:,} can be read.")
 
 
 def _said(value: float) -> str:
@@ -51,14 +69,7 @@ class Message:
     def __post_init__(self) -> None:
         if self.role not in ("system", "user", "assistant"):
             raise RequestError(f"A message is by system, user or assistant, not by {str(self.role)[:40]!r}.")
-        if not isinstance(self.content, str):
-            raise RequestError("A message is a text.")
-        if not _is_writable(self.content):
-            raise RequestError("The message has half a character in it (a lone surrogate), which no model can read.")
-        if len(self.content) > MAX_PROMPT_CHARACTERS:
-            raise RequestError(
-                f"The message has {len(self.content):,} characters, and at most {MAX_PROMPT_CHARACTERS:,} can be read."
-            )
+        check_text("The message", self.content)
 
 
 @dataclass(frozen=True)
@@ -138,3 +149,110 @@ class ChatReply:
     @property
     def tokens_per_second(self) -> float | None:
         return self.new_tokens / self.seconds if self.seconds > 0 else None
+
+
+@dataclass(frozen=True)
+class ImageRequest:
+    """Pictures to make from a prompt, from a picture, or in a part of one.
+
+    Args:
+        prompt: what is to be seen.
+        negative_prompt: what is not to be seen; only for models that take one.
+        width: pixels, 16 to 8,192; None: the model's own.
+        height: likewise.
+        images: how many pictures, 1 to 16, in one GPU call; picture number i (from 0) has the seed `seed + i`.
+        steps: of the denoising, 1 to 200; None: the model's own.
+        guidance: how closely the prompt is followed, 0 to 30; None: the model's own.
+        seed: 0 to 2**31 - 1 for the same pictures again; None: others each time.
+        scheduler: one of the engine's; "": the model's own.
+        image: a picture to start from (a `PIL.Image.Image`, any mode).
+        mask: with `image`: white where it is to be painted anew, black where it stays.
+        strength: how much of `image` may change, 0.01 (hardly anything) to 1 (all of it).
+        preview: report small pictures of the state between steps.
+
+    Raises:
+        RequestError: anything is empty, of the wrong type or out of range.
+    """
+
+    prompt: str
+    negative_prompt: str = ""
+    width: int | None = None
+    height: int | None = None
+    images: int = 1
+    steps: int | None = None
+    guidance: float | None = None
+    seed: int | None = None
+    scheduler: str = ""
+    image: Image | None = None
+    mask: Image | None = None
+    strength: float = 0.6
+    preview: bool = False
+
+    def __post_init__(self) -> None:
+        check_text("The prompt", self.prompt)
+        check_text("The negative prompt", self.negative_prompt)
+        if not self.prompt.strip():
+            raise RequestError("The prompt is empty.")
+        for name, side in (("Width", self.width), ("Height", self.height)):
+            if side is not None:
+                check_number(name, side, MIN_SIDE, MAX_SIDE, whole=True)
+        check_number("The number of images", self.images, 1, MAX_IMAGES, whole=True)
+        if self.steps is not None:
+            check_number("Steps", self.steps, 1, MAX_STEPS, whole=True)
+        if self.guidance is not None:
+            check_number("Guidance", self.guidance, 0, MAX_GUIDANCE)
+        if self.seed is not None:
+            check_number("Seed", self.seed, 0, MAX_SEED, whole=True)
+        check_number("Strength", self.strength, 0.01, 1)
+        if not isinstance(self.scheduler, str):
+            raise RequestError(f"A scheduler is a name, not {str(self.scheduler)[:40]!r}.")
+        if not isinstance(self.preview, bool):
+            raise RequestError(f"Whether to preview is true or false, not {str(self.preview)[:40]!r}.")
+        self._check_pictures()
+
+    def _check_pictures(self) -> None:
+        if self.image is None and self.mask is None:
+            return
+        from PIL import Image
+
+        for name, picture in (("image", self.image), ("mask", self.mask)):
+            if picture is not None and not isinstance(picture, Image.Image):
+                raise RequestError(f"The {name} is a picture (PIL.Image.Image), not {type(picture).__name__}.")
+        if self.image is None:
+            raise RequestError("A mask needs the picture that it belongs to.")
+
+    @property
+    def mode(self) -> ImageMode:
+        """From a prompt ("text"), from a picture ("image"), or in a part of one ("inpaint")."""
+        if self.image is None:
+            return "text"
+        return "image" if self.mask is None else "inpaint"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture that was made."""
+
+    image: Image
+    """RGB."""
+    seed: int
+    """With this seed and `images=1` the same request makes this picture again."""
+    flagged: bool = False
+    """The model's safety checker blacked it out."""
+
+
+@dataclass(frozen=True)
+class ImageReply:
+    """The pictures of one call, whole or as far as they came."""
+
+    pictures: tuple[Picture, ...]
+    ended: Ended = "complete"
+    steps: int = 0
+    """Denoising steps that the pictures have; fewer than were asked for where the time ended."""
+    steps_asked: int = 0
+    seconds: float = 0.0
+    """On the GPU, from the prompt to the last picture."""
+    notes: tuple[str, ...] = ()
+    """What was done differently from what was asked, in words for the visitor."""
+    preview: Image | None = None
+    """While it runs and if asked for: a small look at what is coming."""
