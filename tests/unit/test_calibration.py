@@ -12,7 +12,7 @@ import pytest
 from zerokit import settings
 from zerokit.calls import Linear, Usage
 from zerokit.calls.calibration import FILE_VERSION, LONGEST_S, Calibration, Timing, shared
-from zerokit.calls.duration import ChatDuration
+from zerokit.calls.chat_duration import ChatDuration
 from zerokit.requests import ChatReply
 
 PRIOR = {"call": 2.0, "steps": 0.5}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from zerokit.calls import Linear, worker
 from zerokit.calls.calibration import Calibration
 from zerokit.calls.call import Call
-from zerokit.calls.duration import ChatDuration
+from zerokit.calls.chat_duration import ChatDuration
 from zerokit.calls.lengths import Lengths
 
 few = settings(max_examples=60, deadline=None)

@@ -357,3 +357,50 @@ def test_control_says_why_work_must_end():
     late = Control(time.monotonic() - 1)
     assert (late.stop_reason(), late.left_s) == ("deadline", 0.0)
     assert current_control() is None
+
+
+class Painter:
+    """A function that makes something of what it has when it is stopped."""
+
+    def __init__(self, *, last_touch_s: float = 0.0):
+        self.last_touch_s = last_touch_s
+        self.release = threading.Event()
+
+    def paint(self):
+        control = current_control()
+        assert control is not None
+        while control.stop_reason() is None and not self.release.wait(0.01):
+            control.report(made="a sketch")
+        self.release.wait(self.last_touch_s)
+        return "a picture"
+
+
+def test_stop_with_grace_lets_the_function_give_what_it_has(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    stop = threading.Event()
+    beats = zerokit.gpu(Painter().paint).stopped_by(stop, grace_s=20).beats()
+    until_made(beats)
+    assert list(tmp_path.iterdir()) == []
+    stop.set()
+    *_, outcome = beats
+    assert (outcome.value, outcome.ended, outcome.failure) == ("a picture", "complete", None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_stop_does_not_wait_longer_than_its_grace():
+    painter, stop = Painter(last_touch_s=60), threading.Event()
+    beats = zerokit.gpu(painter.paint).stopped_by(stop, grace_s=0.5).beats()
+    until_made(beats)
+    stop.set()
+    *_, outcome = beats
+    painter.release.set()
+    assert (outcome.value, outcome.ended, type(outcome.failure)) == ("a sketch", "stopped", Stopped)
+
+
+def test_a_function_that_raises_stopped_within_its_grace_keeps_what_was_made(endless):
+    stop = threading.Event()
+    beats = zerokit.gpu(endless.polite).stopped_by(stop, grace_s=20).beats()
+    until_made(beats)
+    stop.set()
+    *_, outcome = beats
+    assert (outcome.value, outcome.ended, type(outcome.failure)) == ("so far", "stopped", Stopped)

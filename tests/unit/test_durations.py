@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 import zerokit
 from zerokit.calls import Linear, Outcome, Usage
 from zerokit.calls.calibration import Calibration
+from zerokit.calls.chat_duration import BatchDuration, ChatDuration
 from zerokit.calls.deadline import margin_s
-from zerokit.calls.duration import BatchDuration, ChatDuration, Declared, Estimate, Estimator, Fixed, Learned
+from zerokit.calls.duration import Declared, Estimate, Estimator, Fixed, Learned
 from zerokit.errors import DurationTooLong, FunctionFailed, QuotaExceeded, RequestError, UsageError
 from zerokit.quota import platform
 from zerokit.requests import ChatReply

@@ -9,7 +9,7 @@ from typing import Any
 from zerokit import control
 from zerokit.blocks.conversation import Turn
 from zerokit.calls import gpu
-from zerokit.calls.duration import BatchDuration, ChatDuration
+from zerokit.calls.chat_duration import BatchDuration, ChatDuration
 from zerokit.engines.prompts import PreparedBatch, PreparedChat
 from zerokit.engines.text import TextEngine
 from zerokit.errors import RequestError

@@ -7,6 +7,8 @@ the arguments of a call right after the scheduler has granted it (`zero/wrappers
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -35,6 +37,8 @@ class Call:
     granted_at: float | None = field(default=None)
     parcel: bytes | None = field(default=None, repr=False)
     """The arguments, pickled before a GPU was asked for."""
+    stop_path: str | None = None
+    """A file that appears when the function shall end and give what it has; closing the call gives it no time to."""
 
     def pack(self) -> None:
         """Pickle the arguments now: `spaces` does it with the GPU in hand, where a failure costs the visitor a run.
@@ -50,6 +54,21 @@ class Call:
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """What the function is called with, in the worker."""
         return unwrap(self.parcel) if self.parcel is not None else (self.args, self.kwargs)
+
+    def ask_to_stop(self) -> None:
+        """Tell the worker, which only sees what all processes see."""
+        if self.stop_path is not None:
+            os.close(os.open(self.stop_path, os.O_CREAT | os.O_WRONLY, 0o600))
+
+    def is_asked_to_stop(self) -> bool:
+        """Whether the function shall end now; looked at by the worker at every heartbeat."""
+        return self.stop_path is not None and os.path.exists(self.stop_path)
+
+    def forget_stop(self) -> None:
+        """Clear up after a call that was asked to stop."""
+        if self.stop_path is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.stop_path)
 
     def __getstate__(self) -> dict[str, Any]:
         self.granted_at = time.monotonic()

@@ -14,7 +14,6 @@ from typing import Any
 
 from ..errors import UsageError
 from ..quota import platform
-from ..requests import ChatReply
 from . import calibration
 from .calibration import Calibration, Kind
 from .deadline import declared_for_work, margin_s
@@ -222,94 +221,6 @@ class Learned(Linear):
             if not self.kind.timing.calls:  # nothing is known but what the platform takes
                 return Estimate(platform.DEFAULT_DECLARED_S, platform.DEFAULT_DECLARED_S)
         return super().estimate(args, kwargs, size=size, factor=factor)
-
-
-class ChatDuration(Linear):
-    """Seconds of an answer: prompt tokens read, new tokens written at the length that replies really have.
-
-    The first argument of the call has `prompt_tokens`, `max_new_tokens` and `question`.
-
-    Args:
-        parameters: of the model; the prior takes a card that reads 20,000 and writes 1,000 tokens per second for a
-            billion of them (an assumption, corrected from the first call on).
-        packed_bytes: of the weights, for the cold start.
-        name: under which it is learned; should name the model.
-    """
-
-    USEFUL_TOKENS = 16
-    """An answer shorter than that is not worth a run."""
-    MARGIN_S = 0.5
-    """The most time before the end: a chat notices at the next token, and its tokens do not slow down with it."""
-
-    def __init__(
-        self, parameters: int, packed_bytes: int, *, name: str, calibration: Calibration | None = None
-    ) -> None:
-        billions = max(0.1, parameters / 1e9)
-        super().__init__(
-            0.3,
-            {"prompt_tokens": billions / 20_000, "new_tokens": billions / 1_000 + 0.01},
-            cold_s=COLD_START_S + packed_bytes / LOADING_BYTES_PER_S,
-            name=name,
-            calibration=calibration,
-        )
-
-    def margin_s(self, granted_s: float) -> float:
-        return min(self.MARGIN_S, super().margin_s(granted_s))
-
-    def features(self, args: Any, kwargs: Any) -> dict[str, float]:
-        chat = args[0]
-        tokens = self.kind.lengths.forecast(chat.question, chat.max_new_tokens)
-        return {"call": 1.0, "prompt_tokens": chat.prompt_tokens, "new_tokens": tokens}
-
-    def least_features(self, args: Any, kwargs: Any) -> dict[str, float]:
-        tokens = min(self.USEFUL_TOKENS, args[0].max_new_tokens)
-        return {**self.features(args, kwargs), "new_tokens": tokens}
-
-    def observed_features(self, args: Any, kwargs: Any, value: Any) -> dict[str, float] | None:
-        if not isinstance(value, ChatReply) or value.new_tokens < 1:
-            return None
-        return {"call": 1.0, "prompt_tokens": args[0].prompt_tokens, "new_tokens": value.new_tokens}
-
-    def learn(self, kind: Kind, args: Any, value: Any, finished: bool) -> None:
-        if isinstance(value, ChatReply) and value.new_tokens and value.ended != "stopped":
-            cut = value.ended in ("deadline", "interrupted", "length")
-            kind.lengths.observe(args[0].question, value.new_tokens, cut)
-
-
-class BatchDuration(ChatDuration):
-    """Seconds of many answers side by side: as long as the longest, and something for each row.
-
-    The first argument of the call has `prompt_tokens` (of all rows), `max_new_tokens` (of one), `rows` and `question`.
-    """
-
-    def __init__(
-        self, parameters: int, packed_bytes: int, *, name: str, calibration: Calibration | None = None
-    ) -> None:
-        super().__init__(parameters, packed_bytes, name=name, calibration=calibration)
-        self.prior = {**self.prior, "row_tokens": self.prior["new_tokens"] / 10}
-
-    def features(self, args: Any, kwargs: Any) -> dict[str, float]:
-        one = super().features(args, kwargs)
-        return {**one, "row_tokens": one["new_tokens"] * args[0].rows}
-
-    def least_features(self, args: Any, kwargs: Any) -> dict[str, float]:
-        one = super().least_features(args, kwargs)
-        return {**one, "row_tokens": one["new_tokens"] * args[0].rows}
-
-    def observed_features(self, args: Any, kwargs: Any, value: Any) -> dict[str, float] | None:
-        if not isinstance(value, list) or not all(isinstance(reply, ChatReply) for reply in value):
-            return None
-        lengths = [reply.new_tokens for reply in value]
-        return {
-            "call": 1.0,
-            "prompt_tokens": args[0].prompt_tokens,
-            "new_tokens": max(lengths, default=0),
-            "row_tokens": sum(lengths),
-        }
-
-    def learn(self, kind: Kind, args: Any, value: Any, finished: bool) -> None:
-        for reply in value if isinstance(value, list) else []:
-            super().learn(kind, args, reply, finished)
 
 
 def _units(name: str, values: Mapping[str, Any], first: Any) -> float:

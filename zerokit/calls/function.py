@@ -6,7 +6,10 @@ import functools
 import inspect
 import logging
 import math
+import os
+import tempfile
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -56,6 +59,7 @@ class GPUFunction(Generic[P, R]):
         self.left_s: float | None = None
         self.cap_s: float | None = None
         self.stop: threading.Event | None = None
+        self.grace_s = 0.0
         self.bound: tuple[Any, ...] = ()
         self.key = worker.register(function)
         self.door = open_door(size)
@@ -65,9 +69,15 @@ class GPUFunction(Generic[P, R]):
         """The same function for a visitor who has `left_s` seconds left, and may reserve `cap_s` in one call."""
         return self._with(left_s=left_s, cap_s=cap_s)
 
-    def stopped_by(self, stop: threading.Event) -> GPUFunction[P, R]:
-        """The same function; a call of it ends, with what was made until then, when `stop` is set."""
-        return self._with(stop=stop)
+    def stopped_by(self, stop: threading.Event, grace_s: float = 0.0) -> GPUFunction[P, R]:
+        """The same function; a call of it ends, with what was made until then, when `stop` is set.
+
+        Args:
+            stop: set by whoever wants the call to end.
+            grace_s: seconds of GPU time in which the function may make something of what it has. It notices Stop in
+                `control.stop_reason()`, or by the exception that `zerokit.progress` raises.
+        """
+        return self._with(stop=stop, grace_s=grace_s)
 
     def _with(self, **changes: Any) -> GPUFunction[P, R]:
         other = object.__new__(type(self))
@@ -147,13 +157,15 @@ class GPUFunction(Generic[P, R]):
             quote = self.quote(*args, **kwargs)
             margin_s = None if quote.granted_s is None else self.estimator.margin_s(quote.granted_s)
             call = Call(self.key, (*self.bound, *args), kwargs, quote.declared_s, quote.granted_s, margin_s)
+            if self.grace_s > 0:
+                call.stop_path = os.path.join(tempfile.gettempdir(), f"zerokit-stop-{uuid.uuid4().hex}")
             if quote.declared_s is not None:
                 call.pack()
         except Exception as exc:  # noqa: BLE001  an estimate of the author's own may raise anything
             yield Outcome(None, "interrupted", Usage(), self._refusal(exc))
             return
         usage = Usage(quote.declared_s, quote.reserved_s, quote.granted_s)
-        yield from Seam(self.door, call, usage, self.estimator, self.stop).beats()
+        yield from Seam(self.door, call, usage, self.estimator, self.stop, self.grace_s).beats()
 
     def _refusal(self, error: Exception) -> Exception:
         if is_gradio_error(error):

@@ -34,6 +34,7 @@ class Seam:
         usage: what it declares, reserves and is granted.
         estimator: learns from it.
         stop: ends it when set.
+        grace_s: how long the function may then take to give what it has.
     """
 
     def __init__(
@@ -43,8 +44,10 @@ class Seam:
         usage: Usage,
         estimator: Estimator,
         stop: threading.Event | None,
+        grace_s: float = 0.0,
     ) -> None:
-        self.call, self.usage, self.estimator, self.stop = call, usage, estimator, stop
+        self.call, self.usage, self.estimator, self.stop, self.grace_s = call, usage, estimator, stop, grace_s
+        self._asked_to_stop_at: float | None = None
         self.asked_at = time.monotonic()
         self.pump = Pump(door, call)
         self.last: Signal | None = None
@@ -62,6 +65,7 @@ class Seam:
             settled = True
             yield outcome
         finally:
+            self.call.forget_stop()
             if not settled:
                 self.pump.close(then=lambda: self._settle(self._stopped()))
 
@@ -88,7 +92,17 @@ class Seam:
         return self._outcome(None) if self.last is not None and self.last.final else outcome()
 
     def _is_stopped(self) -> bool:
-        return (self.stop is not None and self.stop.is_set()) or self.pump.visitor_is_gone()
+        """Whether to close the call now: it was stopped and had its time to end by itself, or nobody waits for it."""
+        if self.pump.visitor_is_gone():
+            return True
+        if self.stop is None or not self.stop.is_set():
+            return False
+        if self.last is None or self.grace_s <= 0:
+            return True
+        if self._asked_to_stop_at is None:
+            self._asked_to_stop_at = time.monotonic()
+            self.call.ask_to_stop()
+        return time.monotonic() - self._asked_to_stop_at > self.grace_s
 
     def _is_lost(self) -> bool:
         granted_at, granted_s = self.call.granted_at, self.call.granted_s

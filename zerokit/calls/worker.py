@@ -90,6 +90,8 @@ def work(call: Call) -> Iterator[Signal]:
                 if in_worker:
                     os._exit(1)
                 return
+            if call.is_asked_to_stop():
+                control.cancel()
             yield signals.beat()
         yield signals.final(body)
         if in_worker and body.poisoned:

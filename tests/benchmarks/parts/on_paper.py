@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 from zerokit.calls import duration
 from zerokit.calls.calibration import Calibration
-from zerokit.calls.duration import ChatDuration
+from zerokit.calls.chat_duration import ChatDuration
 from zerokit.calls.usage import Usage
 from zerokit.quota import platform
 from zerokit.requests import ChatReply
