@@ -21,6 +21,7 @@ BELOW = {
     "quota": {"quota", *BASE},
     "engines": {"engines", "embedded", *BASE},
     "embedded": {"embedded", *BASE},
+    "pictures": {"pictures", *BASE},
 }
 """What each room may import of zerokit; the rooms that are not named here stand above them all."""
 
@@ -110,3 +111,9 @@ def test_calls_and_requests_load_none_of_them_either():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT.parent, env=environment
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_pictures_know_neither_gradio_nor_torch():
+    for path in MODULES:
+        if room_of(path) == "pictures":
+            assert not {n.split(".")[0] for n in imported(path, top=False)} & HEAVY, path
