@@ -7,6 +7,7 @@ request leaves open is drawn at random, but its background: that is white, or bl
 from __future__ import annotations
 
 import random
+import string
 from dataclasses import dataclass
 
 from zerokit.embedded.image_data import BACKGROUNDS, COLOURS, SHAPES, SIZE, Scene, Thing
@@ -47,6 +48,10 @@ _OPENINGS = (
     *("a picture of", "an image of", "a drawing of", "a painting of", "an illustration of", "a photo of", "an icon of"),
     *("draw a picture of", "i want", "i would like", "can you draw", "could you paint", "there is", "imagine"),
 )
+_STYLES = ("simple", "flat design", "minimalist", "high quality", "4k", "digital art", "clean lines", "vector art")
+_PRAISE = ("nice", "beautiful", "pretty", "bright", "simple", "plain", "lovely", "perfect")
+_FOREIGN_SHARE = 0.04
+"""Of so many prompts one word is made of random letters, so that unknown words do little harm."""
 _GROUND_WORDS = ("background", "background", "background", "backdrop", "canvas", "ground")
 
 
@@ -201,6 +206,10 @@ class Sampler:
             first = False
         if not first and self.random.random() < 0.35:
             text = f"{choice(_OPENINGS)} {text}"
+        if self.random.random() < 0.06:
+            text += f", {choice(_STYLES)}"
+        if self.random.random() < _FOREIGN_SHARE:
+            text = self._with_foreign_word(text)
         text += choice(("", "", "", "", "", "", ".", "!", " please", ", please"))
         return choice((text, text, text.capitalize(), text.upper())) if self.random.random() < 0.2 else text
 
@@ -213,6 +222,8 @@ class Sampler:
         words = [size, colour, shape] if order < 0.88 else [colour, size, shape]
         if order > 0.95:
             words = [size, shape, f"{self.random.choice(('in', 'that is' if count == 1 else 'that are'))} {colour}"]
+        if self.random.random() < 0.04:
+            words.insert(0, self.random.choice(_PRAISE))
         name = " ".join(word for word in words if word)
         if count > 1:
             return f"{self.random.choice(_COUNT_WORDS[count])} {name}"
@@ -220,6 +231,12 @@ class Sampler:
             return name
         indefinite = "an" if name[0] in "aeiou" else "a"
         return f"{self.random.choices((indefinite, 'one', 'the', 'a single'), (88, 5, 5, 2))[0]} {name}"
+
+    def _with_foreign_word(self, text: str) -> str:
+        words = text.split(" ")
+        letters = self.random.choices(string.ascii_lowercase, k=self.random.randint(2, 8))
+        words.insert(self.random.randint(0, len(words)), "".join(letters))
+        return " ".join(words)
 
     def _joined(self, names: list[str], relation: str | None) -> str:
         if relation is None:
