@@ -27,7 +27,7 @@ from zerokit import settings
 from zerokit.errors import GatedModel, ModelError, ModelNotFound, NoWeights, UnsafeWeights, UsageError
 
 EMBEDDED = "embedded"
-_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _HUB_TIMEOUT_S = 15.0
 
 
@@ -55,7 +55,7 @@ class Source:
         return [name for name in self.files if "/" not in name and name.endswith(tuple(endings))]
 
     def json(self, name: str) -> dict[str, Any]:
-        """What the JSON file `name` of the top folder says; empty where there is none.
+        """What the JSON file `name` says; empty where there is none.
 
         Raises:
             ModelError: it is no JSON object.
@@ -63,7 +63,7 @@ class Source:
         if name not in self.files:
             return {}
         try:
-            said = json.loads((self.fetch(self.small_files()) / name).read_text(encoding="utf-8"))
+            said = json.loads((self.fetch({*self.small_files(), name}) / name).read_text(encoding="utf-8"))
         except (OSError, ValueError) as exc:
             raise ModelError(f'{name} of "{self.name}" cannot be read, or is not valid JSON.') from exc
         if not isinstance(said, dict):
@@ -82,14 +82,14 @@ class Source:
             shards = sorted(set(self.json(index).get("weight_map", {}).values()))
             missing = [shard for shard in shards if shard not in self.files]
             if missing or not shards:
-                raise NoWeights(f'"{self.name}" lacks {len(missing)} of {len(shards)} weight files: {_listed(missing)}')
+                raise NoWeights(f'"{self.name}" lacks {len(missing)} of {len(shards)} weight files: {listed(missing)}')
             return [index, *shards]
         if "model.safetensors" in self.files:
             return ["model.safetensors"]
-        pickles = sorted(name for name in self.files if name.endswith(_PICKLES))
+        pickles = sorted(name for name in self.files if name.endswith(PICKLES))
         if pickles:
-            raise UnsafeWeights(f'The weights of "{self.name}" are pickle files only: {_listed(pickles)}')
-        raise NoWeights(f'"{self.name}" has no model.safetensors. Its files: {_listed(sorted(self.files))}')
+            raise UnsafeWeights(f'The weights of "{self.name}" are pickle files only: {listed(pickles)}')
+        raise NoWeights(f'"{self.name}" has no model.safetensors. Its files: {listed(sorted(self.files))}')
 
 
 def find(model: str | Path, kind: str, *, revision: str | None = None, token: str | None = None) -> Source:
@@ -204,9 +204,10 @@ def _on_hub(repo: str, revision: str | None, token: str | None) -> Source:
 
 def _in_cache(repo: str, revision: str | None, exc: Exception) -> Source:
     """The repository as it was fetched before, where the Hub cannot be asked now."""
-    config = try_to_load_from_cache(repo, "config.json", revision=revision)
-    if isinstance(config, str):
-        return _in_folder(Path(config).parent, repo)
+    for name in ("config.json", "model_index.json"):
+        config = try_to_load_from_cache(repo, name, revision=revision)
+        if isinstance(config, str):
+            return _in_folder(Path(config).parent, repo)
     raise ModelError(
         f'The Hub ({settings.hub_endpoint()}) cannot be reached, and "{repo}" was not fetched before. '
         "Check the connection, or give the path of a folder."
@@ -233,7 +234,7 @@ def _gated(repo: str) -> GatedModel:
     return GatedModel(f'The owner of "{repo}" grants access one by one ({settings.hub_endpoint()}/{repo}).')
 
 
-def _listed(names: list[str], most: int = 4) -> str:
+def listed(names: list[str], most: int = 4) -> str:
     """The first of `names`, and how many more there are."""
     if not names:
         return "none."
