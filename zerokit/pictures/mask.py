@@ -8,7 +8,7 @@ from typing import Any
 from PIL import Image, ImageChops
 
 from ..errors import RequestError
-from .opening import has_transparency, open_picture, orientation_of, reading
+from .opening import decoding, has_transparency, open_picture, orientation_of, reading
 
 WHAT = "edited picture"
 
@@ -52,11 +52,10 @@ def _painted(background: Any, layers: list[Any]) -> tuple[Image.Image | None, Im
 
 
 def _picture(value: Any) -> Any:
-    return (
-        Image.fromarray(value)
-        if hasattr(value, "__array_interface__") and not isinstance(value, Image.Image)
-        else value
-    )
+    if isinstance(value, Image.Image) or not hasattr(value, "__array_interface__"):
+        return value
+    with decoding(WHAT):
+        return Image.fromarray(value)
 
 
 def _is_clear(image: Image.Image) -> bool:

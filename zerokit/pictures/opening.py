@@ -19,7 +19,6 @@ MAX_PIXELS = 4096 * 4096
 MAX_OPENED_PIXELS = 64_000_000
 """Larger pictures are refused by what their header says, before a pixel of them is decoded."""
 MAX_ASPECT = 16
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -65,7 +64,7 @@ def reading(source: str | Path | bytes | Image.Image, what: str) -> Iterator[Ima
         name = kind(file)
         if not name:
             raise not_read(file, what)
-        with decoding(what, name), Image.open(file, formats=FORMATS) as image:
+        with decoding(what, name), Image.open(file, formats=(name,)) as image:
             _check_size(image, what)
             yield image
 

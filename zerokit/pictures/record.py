@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 from dataclasses import fields
-from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -86,7 +85,7 @@ def _of_png(file: BinaryIO) -> Record | None:
 
 
 def _of_exif(file: BinaryIO, name: str) -> Record | None:
-    with decoding("picture", name), Image.open(BytesIO(file.read()), formats=(name, "MPO")) as image:
+    with decoding("picture", name), Image.open(file, formats=(name,)) as image:
         comment = image.getexif().get_ifd(_EXIF).get(_USER_COMMENT, b"")
     text = comment if isinstance(comment, str) else _comment_text(bytes(comment))
     return parse_parameters(text.replace("\0", "")) if text else None

@@ -104,4 +104,4 @@ def _named_text(head: bytes) -> str:
         return "an SVG drawing"
     if text.startswith((b"<!doctype html", b"<html")):
         return "a web page (HTML)"
-    return "a text file" if text and all(byte >= 32 or byte in b"\t\r\n" for byte in text) else ""
+    return "a text file" if text and all(32 <= byte < 127 or byte in b"\t\r\n" for byte in text[:100]) else ""
