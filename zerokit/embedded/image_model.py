@@ -16,6 +16,8 @@ from zerokit.embedded.image_prompts import Sampler
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 MAX_TOKENS = 40
+STEPS, GUIDANCE = 10, 3.0
+"""What the card recommends, and the evaluation uses."""
 CHANNELS = 4
 """Of a latent: the inpainting pipeline of diffusers takes only this many."""
 DOWN = 4
@@ -134,16 +136,21 @@ def new_pipeline(
 def save(pipeline: StableDiffusionPipeline, folder: Path) -> None:
     """Write the whole pipeline in float16, readable for everyone; `save_pretrained` writes weights with mode 0600."""
     folder.mkdir(parents=True, exist_ok=True)
-    pipeline.to(torch.float16).save_pretrained(folder)
+    for part in (pipeline.vae, pipeline.text_encoder, pipeline.unet):
+        torch.nn.Module.to(part, torch.float16)
+    pipeline.save_pretrained(folder)
     for file in folder.rglob("*.json"):
-        _drop_local_paths(file)
+        _tidy(file)
     for file in folder.rglob("*"):
         file.chmod(0o755 if file.is_dir() else 0o644)
 
 
-def _drop_local_paths(file: Path) -> None:
+def _tidy(file: Path) -> None:
+    """Drop local paths, and of the autoencoder what it works out itself and would warn about when it is loaded."""
+    unwanted = {"name_or_path", "_name_or_path", "is_local"}
+    if file.parent.name == "vae":
+        unwanted.add("block_out_channels")
     settings = json.loads(file.read_text(encoding="utf-8"))
-    if settings.keys() & {"name_or_path", "_name_or_path", "is_local"}:
-        for key in ("name_or_path", "_name_or_path", "is_local"):
-            settings.pop(key, None)
-        file.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    if settings.keys() & unwanted:
+        kept = {key: value for key, value in settings.items() if key not in unwanted}
+        file.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
