@@ -19,6 +19,7 @@ _HOMES = {
     "Linear": "calls.duration",
     "Message": "requests",
     "ZeroChat": "blocks.chat",
+    "ZeroDiffusion": "blocks.diffusion",
     "ZeroKitError": "errors",
     "ZeroQuota": "quota.meter",
     "gpu": "calls.function",
@@ -29,6 +30,7 @@ __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
     from .blocks.chat import ZeroChat as ZeroChat
+    from .blocks.diffusion import ZeroDiffusion as ZeroDiffusion
     from .calls.duration import Linear as Linear
     from .calls.function import gpu as gpu
     from .control import progress as progress

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -9,15 +10,15 @@ from gradio import utils
 from gradio.context import get_blocks_context
 
 
-def document(event: gr.events.Dependency, result: dict[str, str]) -> None:
-    """Give an endpoint made by `gr.api` its parameters' names and descriptions, and its result's fields.
+def document(event: gr.events.Dependency, result: dict[str, str] | None = None) -> None:
+    """Give an endpoint its parameters' names and descriptions, and one made by `gr.api` its result's fields.
 
-    Gradio 6.31 shows neither: parameters are "1st", "2nd", and a result annotated in a module with
+    Gradio 6.31 shows neither: parameters of `gr.api` are "1st", "2nd", and a result annotated in a module with
     `from __future__ import annotations` has no type. Clients, the page's API view and MCP read what is written here.
 
     Args:
-        event: what `gr.api` returned; its function's docstring has an Args section.
-        result: name and JSON type of each field of the object that the function returns.
+        event: what `gr.api` or a listener returned; its function's docstring has an Args section.
+        result: name and JSON type of each field of the object that the function returns; None: components say it.
     """
     blocks = get_blocks_context()
     assert blocks is not None
@@ -26,10 +27,12 @@ def document(event: gr.events.Dependency, result: dict[str, str]) -> None:
     names = [name for name, *_ in utils.get_function_params(function.fn)]
     for name, component in zip(names, function.inputs, strict=True):
         component.label = name.replace("_", " ").capitalize()
-        component._api_info = {**component._api_info, **_description(described[name])}
-    (output,) = function.outputs
-    output.label = "Result"
-    output._api_info = {"type": "object", "properties": {name: {"type": kind} for name, kind in result.items()}}
+        info = {**component.api_info(), **_description(described[name])}
+        component.api_info = partial(dict, info)
+    if result is not None:
+        (output,) = function.outputs
+        output.label = "Result"
+        output._api_info = {"type": "object", "properties": {name: {"type": kind} for name, kind in result.items()}}
 
 
 def _description(text: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import os
+import shutil
 import signal
 import socket
 import time
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from zerokit.emulator.app import App
     from zerokit.emulator.records import Call
 
-DEMOS = ("chat",)
+DEMOS = ("chat", "diffusion")
 HOST = "127.0.0.1"
 SETTLING_S = 10.0
 """How long after an answer its price may take to be known."""
@@ -47,6 +48,9 @@ class Refused(ZeroKitError):
 def demo(
     name: Annotated[str | None, typer.Argument(help=f"Which one: {', '.join(DEMOS)}. By default all.")] = None,
     ask: Annotated[str | None, typer.Option(help="Answer this in the terminal, without a page.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="Paint this in the terminal, without a page.")] = None,
+    seed: Annotated[int | None, typer.Option(help="With --prompt: for the same picture again.")] = None,
+    out: Annotated[Path | None, typer.Option(help="With --prompt: the PNG file to write.")] = None,
     port: Annotated[int, typer.Option(help="Where the page is.", min=1, max=65535)] = 7860,
     visitor: Annotated[
         str, typer.Option("--as", help="Who visits: anonymous, free, pro, team or enterprise.")
@@ -54,12 +58,20 @@ def demo(
 ) -> None:
     """Try ZeroKit here: a small model on a local ZeroGPU, with nothing to download."""
     names = _chosen(name)
-    if ask is None:
-        _serve(names, port, visitor)
-    elif "chat" not in names:
+    if ask is not None and "chat" not in names:
         raise UsageError(f"--ask is for the chat: zerokit demo chat --ask {ask!r}")
-    else:
+    if prompt is not None and "diffusion" not in names:
+        raise UsageError(f"--prompt is for images: zerokit demo diffusion --prompt {prompt!r}")
+    if ask is not None and prompt is not None:
+        raise UsageError("--ask is for the chat and --prompt is for images: give one of them.")
+    if prompt is None and (seed is not None or out is not None):
+        raise UsageError('--seed and --out go with --prompt: zerokit demo diffusion --prompt "a red circle"')
+    if ask is not None:
         _answer(ask, visitor)
+    elif prompt is not None:
+        _paint(prompt, seed, out, visitor)
+    else:
+        _serve(names, port, visitor)
 
 
 def _chosen(name: str | None) -> tuple[str, ...]:
@@ -91,36 +103,68 @@ def _serve(names: tuple[str, ...], port: int, visitor: str) -> None:
 
 
 def _answer(question: str, visitor: str) -> None:
-    """Ask the chat app once, through its API and a worker like any visitor, and print the answer and its price."""
+    """Ask the chat app once, and print the answer and its price."""
     if not question.strip():
         raise RequestError('The question is empty. Ask something: zerokit demo chat --ask "What is ZeroGPU?"')
     console = _console()
+    answer, price = _call(console, "chat", visitor, "/chat", message=question)
+    console.print(answer["text"], markup=False, soft_wrap=True)
+    console.print(f"\n{price}", style="dim")
+
+
+def _paint(prompt: str, seed: int | None, out: Path | None, visitor: str) -> None:
+    """Ask the image app for one picture, write it, and print what it cost."""
+    if not prompt.strip():
+        raise RequestError('The prompt is empty. Say something: zerokit demo diffusion --prompt "a red circle"')
+    if out is not None:
+        _check_out(out)
+    console = _console()
+    (pictures, details), price = _call(console, "diffusion", visitor, "/generate", prompt=prompt, seed=seed)
+    if not pictures:
+        raise DemoFailed("There was no picture.")
+    made = Path(pictures[0]["image"])
+    file = out or Path(made.name)
+    shutil.copyfile(made, file)
+    steps = f"{details['steps']} steps, seed {details['seeds'][0]}"
+    console.print(f"{file}: {details['width']} x {details['height']}, {steps}", markup=False, soft_wrap=True)
+    for note in details["notes"]:
+        console.print(note, markup=False, soft_wrap=True)
+    console.print(f"\n{price}", style="dim")
+
+
+def _check_out(out: Path) -> None:
+    """Refuse before anything is started what could not be written afterwards."""
+    if out.suffix.lower() != ".png":
+        raise UsageError(f"The picture is written as PNG: give --out a name that ends in .png, not {out.name!r}.")
+    if out.is_dir() or not os.access(out.parent, os.W_OK):
+        raise UsageError(f"{out} cannot be written: choose a file in a folder that is there.")
+
+
+def _call(console: Console, name: str, visitor: str, endpoint: str, **values: Any) -> tuple[Any, str]:
+    """Make one call of an app through its API and a worker, like any visitor: its result, and what it cost."""
     calls: list[Call] = []
     with _zero_gpu(visitor, on_call=calls.append) as zero:
         with console.status("Starting (some seconds)"):
-            app = _run(zero, "chat", None)
+            app = _run(zero, name, None)
         with console.status("Asking"):
-            answer = _ask(app, zero.header(visitor), question)
+            result = _ask(app, zero.header(visitor), endpoint, values)
             give_up_at = time.monotonic() + SETTLING_S
             while not calls and time.monotonic() < give_up_at:
                 time.sleep(0.02)
-    console.print(answer["text"], markup=False, soft_wrap=True)
-    if calls:
-        console.print(f"\n{describe(calls[-1])}", style="dim")
+    return result, describe(calls[-1]) if calls else ""
 
 
-def _ask(app: App, header: dict[str, str], question: str) -> dict[str, Any]:
+def _ask(app: App, header: dict[str, str], endpoint: str, values: dict[str, Any]) -> Any:
     from gradio_client import Client
     from gradio_client.exceptions import AppError
 
     client = Client(app.url, headers=header, verbose=False, analytics_enabled=False)
     try:
-        answer: dict[str, Any] = client.predict(question, api_name="/chat")
+        return client.predict(api_name=endpoint, **values)
     except AppError as exc:
         raise Refused(html.unescape(exc.message), exc.title) from exc
     finally:
         client.close()
-    return answer
 
 
 def _zero_gpu(visitor: str, **options: Any) -> ZeroGPU:
@@ -170,7 +214,9 @@ def _welcome(console: Console, zero: ZeroGPU, apps: list[App], visitor: str) -> 
         console.print(f"\n  [bold]{app.url}[/bold]")
         console.print(f"  As in the Hub's page, with other visitors to choose: {app.page_url}")
     console.print(f"\n  You are a visitor ({visitor}) with {me.left_s:.0f} s of GPU time{runs} for today.")
-    console.print("  Ask something, and see the price before the click and what it took after it; press Stop midway.")
+    console.print(
+        "  Ask for something, and see the price before the click and what it took after it; press Stop midway."
+    )
     console.print("  Each GPU call shows here. Ctrl+C ends it.\n")
 
 
