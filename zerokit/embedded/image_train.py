@@ -59,6 +59,7 @@ class Recipe:
     pool: int = 40_000
     autoencoder_steps: int = 800
     autoencoder_batch: int = 48
+    decoder_steps: int = 450
     matrix_rate: float = 0.02
     other_rate: float = 2e-3
     hidden: int = 96
@@ -85,6 +86,7 @@ def train(recipe: Recipe, report: Report = print) -> Trained:
     torch.manual_seed(recipe.seed)
     sampler = Sampler(recipe.seed)
     autoencoder = train_autoencoder(recipe, sampler, report)
+    refine_decoder(autoencoder, recipe, report)
     pool = [sampler.request() for _ in range(recipe.pool)]
     latents = encode(autoencoder, [sampler.scene(request) for request in pool])
     report(f"encoded {len(pool)} pictures: mean {latents.mean():.3f}, deviation {latents.std():.3f}")
@@ -119,6 +121,26 @@ def train_autoencoder(recipe: Recipe, sampler: Sampler, report: Report) -> Autoe
     autoencoder.eval()
     _fold(autoencoder, pixels([sampler.scene(sampler.request()) for _ in range(512)]))
     return autoencoder
+
+
+def refine_decoder(autoencoder: AutoencoderTiny, recipe: Recipe, report: Report) -> None:
+    """Go on training the decoder alone: latents stay what they are, and the pictures made of them get cleaner.
+
+    It draws from seeds of its own, so what is trained next does not depend on it.
+    """
+    sampler = Sampler(recipe.seed + 1)
+    autoencoder.requires_grad_(False).decoder.requires_grad_(True)
+    steps = Steps(autoencoder.decoder, recipe.decoder_steps, recipe, report, "decoder")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed + 1)
+        for _ in range(recipe.decoder_steps):
+            batch = _with_foreign(pixels([sampler.scene(sampler.request()) for _ in range(recipe.autoencoder_batch)]))
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                latents = autoencoder.encoder(batch).float()
+                spread = 1.5 * _LATENT_NOISE * torch.rand(len(latents), 1, 1, 1)
+                seen = autoencoder.decoder(latents + spread * torch.randn_like(latents))
+            error = seen.float() - batch
+            steps.take(error.abs().mean() + 2 * error.square().mean())
 
 
 def _with_foreign(batch: torch.Tensor) -> torch.Tensor:
