@@ -12,11 +12,29 @@ import torch
 from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
+    FluxTransformer2DModel,
+    LatentConsistencyModelPipeline,
+    LCMScheduler,
+    PixArtSigmaPipeline,
+    PixArtTransformer2DModel,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
     StableDiffusionPipeline,
     UNet2DConditionModel,
 )
-from tokenizers import pre_tokenizers
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5EncoderModel,
+)
 
 torch.set_num_threads(1)  # threads cost far more than they save on models of this size
 
@@ -31,8 +49,8 @@ def clip_tokenizer() -> CLIPTokenizer:
     return CLIPTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[], model_max_length=CONTEXT)
 
 
-def clip_text(tokens: CLIPTokenizer, width: int = 16) -> CLIPTextModel:
-    return CLIPTextModel(
+def clip_text(tokens: CLIPTokenizer, width: int = 16, kind: type = CLIPTextModel) -> CLIPTextModel:
+    return kind(
         CLIPTextConfig(
             vocab_size=len(tokens),
             hidden_size=width,
@@ -93,7 +111,125 @@ def stable_diffusion(**unet_settings) -> StableDiffusionPipeline:
     )
 
 
-FAMILIES: dict[str, Callable[[], object]] = {"stable-diffusion": stable_diffusion}
+def t5_tokenizer(context: int = 512) -> PreTrainedTokenizerFast:
+    """One token for each byte, and one at the end."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: i for i, token in enumerate(["<pad>", "</s>", *alphabet])}
+    backend = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    backend.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, pad_token="<pad>", eos_token="</s>", model_max_length=context
+    )
+
+
+def t5_text(tokens: PreTrainedTokenizerFast, width: int = 16) -> T5EncoderModel:
+    return T5EncoderModel(
+        T5Config(vocab_size=len(tokens), d_model=width, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
+    )
+
+
+def latent_consistency() -> LatentConsistencyModelPipeline:
+    """The guidance is an input, there is no negative prompt, and the pipeline cannot be interrupted."""
+    tokens = clip_tokenizer()
+    return LatentConsistencyModelPipeline(
+        vae=kl(),
+        text_encoder=clip_text(tokens),
+        tokenizer=tokens,
+        unet=unet(time_cond_proj_dim=8),
+        scheduler=LCMScheduler(
+            beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type="epsilon"
+        ),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def flux() -> FluxPipeline:
+    """Flow matching, latents packed into tokens, guidance as an input."""
+    clip, t5 = clip_tokenizer(), t5_tokenizer()
+    return FluxPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
+        vae=kl(shift_factor=0.1, scaling_factor=0.4, use_quant_conv=False, use_post_quant_conv=False),
+        text_encoder=clip_text(clip),
+        tokenizer=clip,
+        text_encoder_2=t5_text(t5),
+        tokenizer_2=t5,
+        transformer=FluxTransformer2DModel(
+            patch_size=1,
+            in_channels=16,
+            num_layers=1,
+            num_single_layers=1,
+            attention_head_dim=16,
+            num_attention_heads=1,
+            joint_attention_dim=16,
+            pooled_projection_dim=16,
+            axes_dims_rope=(4, 4, 8),
+            guidance_embeds=True,
+        ),
+    )
+
+
+def stable_diffusion_3() -> StableDiffusion3Pipeline:
+    """Flow matching with plain latents, and without the large text encoder."""
+    one, two = clip_tokenizer(), clip_tokenizer()
+    return StableDiffusion3Pipeline(
+        transformer=SD3Transformer2DModel(
+            sample_size=16,
+            patch_size=2,
+            in_channels=4,
+            num_layers=1,
+            attention_head_dim=8,
+            num_attention_heads=2,
+            caption_projection_dim=16,
+            joint_attention_dim=32,
+            pooled_projection_dim=32,
+            out_channels=4,
+            pos_embed_max_size=64,
+        ),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        vae=kl(shift_factor=0.1, scaling_factor=1.5),
+        text_encoder=clip_text(one, kind=CLIPTextModelWithProjection),
+        tokenizer=one,
+        text_encoder_2=clip_text(two, kind=CLIPTextModelWithProjection),
+        tokenizer_2=two,
+        text_encoder_3=None,
+        tokenizer_3=None,
+    )
+
+
+def pixart_sigma() -> PixArtSigmaPipeline:
+    """No callback, no interrupt, twice as many output channels as latents."""
+    tokens = t5_tokenizer()
+    return PixArtSigmaPipeline(
+        tokenizer=tokens,
+        text_encoder=t5_text(tokens),
+        vae=kl(),
+        transformer=PixArtTransformer2DModel(
+            sample_size=8,
+            num_layers=1,
+            patch_size=2,
+            attention_head_dim=8,
+            num_attention_heads=2,
+            caption_channels=16,
+            in_channels=4,
+            cross_attention_dim=16,
+            out_channels=8,
+            use_additional_conditions=False,
+        ),
+        scheduler=DPMSolverMultistepScheduler(),
+    )
+
+
+FAMILIES: dict[str, Callable[[], object]] = {
+    "stable-diffusion": stable_diffusion,
+    "stable-diffusion-3": stable_diffusion_3,
+    "flux": flux,
+    "pixart-sigma": pixart_sigma,
+    "lcm": latent_consistency,
+}
 
 
 def build(family: str) -> object:

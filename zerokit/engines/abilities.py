@@ -150,13 +150,12 @@ def _fits(cls: Any, config: Any) -> bool:
 
 def _modes(pipe: Any, classes: Mapping[ImageMode, type]) -> list[ImageMode]:
     channels = getattr(getattr(getattr(pipe, "unet", None), "config", None), "in_channels", None)
-    latent = getattr(getattr(getattr(pipe, "vae", None), "config", None), "latent_channels", channels)
-    if channels is None or latent is None or getattr(pipe, "vae", None) is None:
+    if channels is None or not any(hasattr(pipe, name) for name in ("vae", "movq")):
         return list(classes)
-    # The inpainting pipelines take 4 channels, or 9 with mask and masked picture, and nothing else.
+    # 9 channels: with mask and masked picture. The inpainting pipelines of Kandinsky take nothing else.
     if channels == 9:
         return [mode for mode in classes if mode == "inpaint"]
-    return [mode for mode in classes if mode != "inpaint" or channels == 4]
+    return [mode for mode in classes if mode != "inpaint" or (channels == 4 and hasattr(pipe, "vae"))]
 
 
 def _has_real_guidance(pipe: Any, signature: Mapping[str, Any]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +12,6 @@ from PIL import Image
 
 from zerokit.engines.denoising import not_finite
 
-_log = logging.getLogger(__name__)
 PREVIEW_SIDE = 256
 _DECODERS = ("vae", "movq", "vqgan")
 
@@ -65,6 +64,7 @@ def guarded(part: Any, say: Callable[[], None] = lambda: None) -> Iterator[None]
         return
     original = part.decode
 
+    @functools.wraps(original)
     def decode(latents: torch.Tensor, *args: Any, **more: Any) -> Any:
         if not torch.isfinite(latents).all():
             raise not_finite("the last step")

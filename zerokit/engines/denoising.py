@@ -47,7 +47,11 @@ def sigma_at(scheduler: Any, timestep: Any, index: int | None, *, halfway: bool 
     sigmas = getattr(scheduler, "sigmas", None)
     if sigmas is not None and index is not None:
         between = getattr(scheduler, "sigmas_interpol", None)
-        sigma = float((between if halfway and between is not None else sigmas)[index])
+        if halfway and between is not None:
+            # The ancestral one counts the points between from 0 (`scale_model_input`, diffusers 0.42).
+            sigma = float(between[index - ("Ancestral" in type(scheduler).__name__)])
+        else:
+            sigma = float(sigmas[index])
         if is_flow(scheduler):
             return 1 - sigma, sigma
         if hasattr(scheduler, "_sigma_to_alpha_sigma_t"):
@@ -126,6 +130,7 @@ class Denoising:
         control: the call.
         steps: how many it will run.
         share: which part of the time left is for this run.
+        whole: all of the scheduler's steps run, not only the last of them.
         may_start_again: raise StartAgain where fewer steps fit.
         heavy: decoding will take longer than usual, in tiles.
         report: gets the number of steps done.
@@ -140,6 +145,7 @@ class Denoising:
         *,
         steps: int,
         share: float = 1.0,
+        whole: bool = True,
         may_start_again: bool = True,
         heavy: bool = False,
         report: Callable[[int], None],
@@ -153,15 +159,26 @@ class Denoising:
         self._share, self._may_start_again = share, may_start_again
         self._decode_steps = DECODE_STEPS * (2 if heavy else 1)
         self._report, self._wants_preview, self._preview = report, wants_preview, preview
+        self._whole = whole
         self._calls = 0
         self._began = time.monotonic()
-        self._first = 0.0
+        self._first = self._last = 0.0
         self._clean: torch.Tensor | None = None
 
     @property
     def total(self) -> int:
         """Calls of `step` in all: a step of second order is two."""
-        return int(getattr(self._pipe, "_num_timesteps", 0) or self.steps * getattr(self._scheduler, "order", 1))
+        known = getattr(self._pipe, "_num_timesteps", 0)
+        if not known and self._whole:
+            known = len(self._scheduler.timesteps)
+        return int(known or self.steps * getattr(self._scheduler, "order", 1))
+
+    @property
+    def step_s(self) -> float:
+        """Seconds of one step, as far as they were measured; else 0."""
+        if self._calls < 2:
+            return 0.0
+        return (self._last - self._first) / (self._calls - 1) * self.total / self.steps
 
     @property
     def done(self) -> int:
@@ -218,17 +235,17 @@ class Denoising:
 
     def _after(self, output: torch.Tensor, clean: Callable[[], torch.Tensor]) -> None:
         self._calls += 1
-        if output.is_cuda:
-            torch.cuda.synchronize()
-        now = time.monotonic()
+        # Reading this back also waits for the device: without it no step's time could be measured.
         if not torch.isfinite(output).all():
             raise not_finite(f"step {self.done} of {self.steps}")
+        now = time.monotonic()
+        self._last = now
         if self._calls == 1:
             self._first = now
         self._report(self.done)
         if self._calls >= self.total:
             return
-        self.ended = self._control.stop_reason() or self._by_time(now)
+        self.ended = self._control.stop_reason() or self._by_time()
         if self.ended is not None:
             if self.ended == "stopped" and self.done < LEAST_SHOWN * self.steps:
                 raise NothingToShow
@@ -237,7 +254,7 @@ class Denoising:
         elif self._preview is not None and self._wants_preview():
             self._preview(clean())
 
-    def _by_time(self, now: float) -> StopReason | None:
+    def _by_time(self) -> StopReason | None:
         """Whether to end now for the time's sake.
 
         Raises:
@@ -246,8 +263,8 @@ class Denoising:
         left = self._control.left_s * self._share
         if self._calls < 2 or math.isinf(left):
             return None
-        call_s = (now - self._first) / (self._calls - 1)
-        step_s = call_s * self.total / self.steps
+        step_s = self.step_s
+        call_s = step_s * self.steps / self.total
         decode_s = step_s * self._decode_steps
         rest_s = (self.total - self._calls) * call_s
         if rest_s + decode_s <= left:

@@ -79,7 +79,7 @@ class ImageEngine:
             self.abilities,
             abilities_.tokenizers(self.pipe),
             None if sequence is None else sequence.default,
-            steps_run=self._steps_run,
+            steps_run=self.steps_run,
             both_prompts=lambda guidance: abilities_.runs_both_prompts(self.pipeline("text"), guidance),
         )
         # Pipelines cast, tile and slice the modules that they share, in place: one run at a time.
@@ -132,7 +132,7 @@ class ImageEngine:
         pipe.set_progress_bar_config(disable=True)
         return pipe
 
-    def _steps_run(self, mode: ImageMode, scheduler: str, steps: int, strength: float) -> int:
+    def steps_run(self, mode: ImageMode, scheduler: str, steps: int, strength: float) -> int:
         """How many of `steps` the pipeline really runs."""
         if mode == "text" or "strength" not in inspect.signature(self._classes[mode].__call__).parameters:
             return steps

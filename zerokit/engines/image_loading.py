@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
+import threading
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,17 +15,16 @@ from typing import Any
 import diffusers
 import torch
 import transformers
-from diffusers.utils.deprecation_utils import _maybe_remap_transformers_class
 from huggingface_hub import metadata_load
+from safetensors import safe_open
 
 from zerokit.engines import placement
-from zerokit.engines.source import PICKLES, Source, find, listed, shown
-from zerokit.errors import ModelError, NoWeights, RemoteCode, UnsafeWeights
+from zerokit.engines.image_files import Plan, plan
+from zerokit.engines.source import Source, find, shown
+from zerokit.errors import ModelError, NoWeights, RemoteCode
 from zerokit.requests import ImageMode
 
-INDEX = "model_index.json"
-_STEMS = ("diffusion_pytorch_model", "model")
-_SMALL = (".json", ".txt", ".model", ".jinja", ".tiktoken")
+_STORED = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32}
 
 
 @dataclass(frozen=True)
@@ -40,21 +40,47 @@ class Loaded:
     """`inference: parameters` of its card."""
 
 
+class _Quiet:
+    """Counts who wants quiet, in several threads: the first one brings it, the last one ends it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._wanted = 0
+        self._before: list[tuple[Any, int, bool]] = []
+
+    def begin(self) -> None:
+        with self._lock:
+            self._wanted += 1
+            if self._wanted > 1:
+                return
+            for talker in (diffusers.utils.logging, transformers.utils.logging):
+                self._before.append((talker, talker.get_verbosity(), talker.is_progress_bar_enabled()))
+                talker.set_verbosity(logging.ERROR)
+                talker.disable_progress_bar()
+
+    def end(self) -> None:
+        with self._lock:
+            self._wanted -= 1
+            if self._wanted:
+                return
+            for talker, verbosity, bars in self._before:
+                talker.set_verbosity(verbosity)
+                if bars:
+                    talker.enable_progress_bar()
+            self._before.clear()
+
+
+_quiet = _Quiet()
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Let diffusers and transformers speak of errors only, while the block runs."""
-    talkers = (diffusers.utils.logging, transformers.utils.logging)
-    before = [(talker.get_verbosity(), talker.is_progress_bar_enabled()) for talker in talkers]
-    for talker in talkers:
-        talker.set_verbosity(logging.ERROR)
-        talker.disable_progress_bar()
+    _quiet.begin()
     try:
         yield
     finally:
-        for talker, (verbosity, bars) in zip(talkers, before, strict=True):
-            talker.set_verbosity(verbosity)
-            if bars:
-                talker.enable_progress_bar()
+        _quiet.end()
 
 
 def load(
@@ -72,150 +98,17 @@ def load(
         ModelError: it cannot be used; a subclass where the reason is a common one.
     """
     source = find(model, "image", revision=revision, token=token)
-    if INDEX not in source.files:
-        raise _no_pipeline(source)
-    index = source.json(INDEX)
     with quiet():
-        classes = _classes(source, index, trust_remote_code)
-        names, variant = _files(source, index, classes["text"], dtype)
+        plan_ = plan(source, dtype, trust_remote_code)
         card = _card(source)
-        folder = source.fetch(names)
-        pipe = _pipeline(source, folder, classes["text"], variant, dtype, quantization)
-    return Loaded(source.name, pipe, classes, card)
-
-
-def _no_pipeline(source: Source) -> ModelError:
-    """What it is instead."""
-    if "adapter_config.json" in source.files:
-        base = shown(source.json("adapter_config.json").get("base_model_name_or_path", "its base model"))
-        return ModelError(f'"{source.name}" is an adapter. Load {base}, and add the adapter to it.')
-    if "config.json" in source.files:
-        config = source.json("config.json")
-        if config.get("_class_name"):
-            return ModelError(f'"{source.name}" is one part of a pipeline ({shown(config["_class_name"])}).')
-        if any("CausalLM" in str(name) for name in config.get("architectures") or ()):
-            return ModelError(f'"{source.name}" writes text. Use it with ZeroChat.')
-        return ModelError(f'"{source.name}" is a {shown(config.get("model_type", "transformers"))} model, no pipeline.')
-    single = [name for name in source.files if "/" not in name and name.endswith((".safetensors", *PICKLES))]
-    if any("lora" in name.lower() for name in single):
-        return ModelError(f'"{source.name}" is an adapter: {listed(sorted(single))} Load its base model first.')
-    if single:
-        return ModelError(
-            f'"{source.name}" is a single-file checkpoint: {listed(sorted(single))} Choose a repository in the '
-            f"diffusers format, with a {INDEX}, or convert it."
-        )
-    if any(name.endswith(".gguf") for name in source.files):
-        return NoWeights(f'"{source.name}" holds GGUF files, which are for other programs.')
-    return NoWeights(f'"{source.name}" has no {INDEX} among its {len(source.files)} files.')
-
-
-def _classes(source: Source, index: dict[str, Any], trust_remote_code: bool) -> dict[ImageMode, Any]:
-    """The pipeline class of each mode."""
-    from diffusers.pipelines import auto_pipeline as auto
-
-    name = index.get("_class_name")
-    if isinstance(name, list) or (isinstance(name, str) and not hasattr(diffusers, name) and _own_code(source)):
-        if not trust_remote_code:
-            raise RemoteCode(f'"{source.name}" can only be loaded with code of its own.')
-        raise ModelError(f'"{source.name}" is a pipeline with code of its own, which ZeroKit cannot drive.')
-    if not isinstance(name, str):
-        raise ModelError(f'{INDEX} of "{source.name}" names no pipeline.')
-    if not hasattr(diffusers, name):
-        raise ModelError(
-            f'"{source.name}" is a {shown(name)}, which diffusers {diffusers.__version__} does not know. '
-            "A newer version may."
-        )
-    tasks: dict[ImageMode, Any] = {
-        "text": auto.AUTO_TEXT2IMAGE_PIPELINES_MAPPING,
-        "image": auto.AUTO_IMAGE2IMAGE_PIPELINES_MAPPING,
-        "inpaint": auto.AUTO_INPAINT_PIPELINES_MAPPING,
-    }
-    found = {mode: auto._get_task_class(task, name, throw_error_if_not_exist=False) for mode, task in tasks.items()}
-    classes: dict[ImageMode, Any] = {mode: cls for mode, cls in found.items() if cls is not None}
-    if "text" not in classes:
-        raise ModelError(f'"{source.name}" is a {shown(name)}, which does not make pictures from a prompt.')
-    takes = inspect.signature(classes["text"].__call__).parameters
-    if "num_frames" in takes or "control_image" in takes or "Control" in name:
-        raise ModelError(f'"{source.name}" is a {shown(name)}, which needs more than a prompt or makes videos.')
-    return classes
-
-
-def _own_code(source: Source) -> bool:
-    return any(name.endswith(".py") for name in source.files)
-
-
-def _files(source: Source, index: dict[str, Any], cls: Any, dtype: placement.LoadDtype) -> tuple[list[str], str | None]:
-    """The files that the pipeline needs, and the variant that its weights are there in."""
-    small, weights = [INDEX], []
-    for name, said in index.items():
-        if name.startswith("_") or not isinstance(said, list) or len(said) != 2 or not said[0] or not said[1]:
-            continue
-        small += [file for file in source.files if file.startswith(f"{name}/") and file.endswith(_SMALL)]
-        if _is_module(source, name, str(said[0]), str(said[1])):
-            weights.append(name)
-    small = [file for file in small if not file.endswith(".index.json") and ".index." not in file]
-    if dtype is torch.float16:
-        halves = {name: _weights(source, name, "fp16") for name in weights}
-        if all(halves.values()) and halves:
-            return small + [file for files in halves.values() for file in files or ()], "fp16"
-    for name in weights:
-        files = _weights(source, name, None)
-        if files is None:
-            raise _no_weights(source, name)
-        small += files
-    return small, None
-
-
-def _is_module(source: Source, name: str, library: str, cls: str) -> bool:
-    """Whether a component of the pipeline has weights."""
-    home = {"diffusers": diffusers, "transformers": transformers}.get(library)
-    home = home or getattr(diffusers.pipelines, library, None)
-    if home is None:
-        raise RemoteCode(f'The {name} of "{source.name}" can only be loaded with code of its own ({shown(library)}).')
-    if library == "transformers":
-        # Old repositories name classes that transformers 5 has no more; diffusers knows their successors.
-        cls = _maybe_remap_transformers_class(cls) or cls
-    found = getattr(home, cls, None)
-    if found is None:
-        raise ModelError(
-            f'"{source.name}" needs {shown(cls)}, which {shown(library)} does not know here. A newer version may.'
-        )
-    return isinstance(found, type) and issubclass(found, torch.nn.Module)
-
-
-def _weights(source: Source, folder: str, variant: str | None) -> list[str] | None:
-    """The safetensors files of a component, with their index where they are several; None where there are none.
-
-    Raises:
-        NoWeights: not all that the index names are there.
-    """
-    for stem in _STEMS:
-        middle = f".{variant}" if variant else ""
-        index = f"{folder}/{stem}.safetensors.index{middle}.json"
-        if index in source.files:
-            map_ = source.json(index).get("weight_map")
-            shards = sorted({f"{folder}/{name}" for name in map_.values()}) if isinstance(map_, dict) else []
-            missing = [shard for shard in shards if shard not in source.files]
-            if missing or not shards:
-                raise NoWeights(
-                    f'"{source.name}" lacks {len(missing)} of {len(shards)} weight files: {listed(missing)}'
-                )
-            return [index, *shards]
-        whole = f"{folder}/{stem}{middle}.safetensors"
-        if whole in source.files:
-            return [whole]
-    return None
-
-
-def _no_weights(source: Source, folder: str) -> ModelError:
-    inside = sorted(file for file in source.files if file.startswith(f"{folder}/"))
-    pickles = [file for file in inside if file.endswith(PICKLES)]
-    if pickles:
-        return UnsafeWeights(f'The weights of "{source.name}" are pickle files only: {listed(pickles)}')
-    other = [file for file in inside if file.endswith(".safetensors")]
-    if other:
-        return NoWeights(f'"{source.name}" has weights only as {listed(other)} dtype="float16" may take them.')
-    return NoWeights(f'The {folder} of "{source.name}" has no safetensors. Its files: {listed(inside)}')
+        folder = source.fetch(plan_.files)
+        try:
+            pipe = _pipeline(source, folder, plan_, _dtypes(folder, plan_, dtype), quantization)
+        except ModelError:
+            raise
+        except Exception as exc:
+            raise _explained(source, exc) from exc
+    return Loaded(source.name, pipe, plan_.classes, card)
 
 
 def _card(source: Source) -> Mapping[str, Any]:
@@ -232,29 +125,54 @@ def _card(source: Source) -> Mapping[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
-def _pipeline(
-    source: Source, folder: Path, cls: Any, variant: str | None, dtype: placement.LoadDtype, quantization: Any
-) -> Any:
-    settings: dict[str, Any] = {} if quantization is None else {"quantization_config": quantization}
-    try:
-        with warnings.catch_warnings():
-            for kind in (FutureWarning, DeprecationWarning, UserWarning):
-                warnings.simplefilter("ignore", kind)
-            pipe = cls.from_pretrained(
-                str(folder), dtype=dtype, variant=variant, use_safetensors=True, local_files_only=True, **settings
-            )
-    except Exception as exc:
-        raise _explained(source, exc) from exc
-    for name, part in pipe.components.items():
-        if isinstance(part, torch.nn.Module):
-            bare = [key for key, tensor in part.named_parameters() if tensor.is_meta]
-            if bare:
-                raise NoWeights(
-                    f'The weights of the {name} of "{source.name}" lack {len(bare)} tensors, such as {bare[0]}.'
-                )
-            part.eval()
-    pipe.set_progress_bar_config(disable=True)
+def _dtypes(folder: Path, plan_: Plan, dtype: placement.LoadDtype) -> dict[str, torch.dtype]:
+    """The dtype to load each component in; for "auto" the one that most of its tensors are stored in."""
+    if isinstance(dtype, torch.dtype):
+        return {"default": dtype}
+    dtypes = {"default": torch.float32}
+    for name, files in plan_.weights.items():
+        first = next(file for file in files if file.endswith(".safetensors"))
+        with safe_open(folder / first, "pt") as stored:
+            found = Counter(stored.get_slice(key).get_dtype() for key in stored.keys())  # noqa: SIM118
+        dtypes[name] = _STORED.get(found.most_common(1)[0][0], torch.float32)
+    return dtypes
+
+
+def _pipeline(source: Source, folder: Path, plan_: Plan, dtypes: dict[str, torch.dtype], quantization: Any) -> Any:
+    settings: dict[str, Any] = dict.fromkeys(plan_.absent)
+    if plan_.own_code:
+        settings["trust_remote_code"] = True
+    with warnings.catch_warnings():
+        for kind in (FutureWarning, DeprecationWarning, UserWarning):
+            warnings.simplefilter("ignore", kind)
+        if quantization is None:
+            for name, cls in plan_.text.items():
+                settings[name] = _text_model(source, folder / name, cls, plan_, dtypes.get(name, dtypes["default"]))
+        else:
+            settings["quantization_config"] = quantization
+        pipe = plan_.classes["text"].from_pretrained(
+            str(folder), dtype=dtypes, variant=plan_.variant, use_safetensors=True, local_files_only=True, **settings
+        )
+    for name in plan_.weights:
+        bare = [key for key, tensor in getattr(pipe, name).named_parameters() if tensor.is_meta]
+        if bare:
+            raise _lacks(source, name, bare)
+        getattr(pipe, name).eval()
     return pipe
+
+
+def _text_model(source: Source, folder: Path, cls: Any, plan_: Plan, dtype: torch.dtype) -> Any:
+    """One of transformers' models, which makes up what its files lack, and only says so."""
+    model, report = cls.from_pretrained(
+        str(folder), dtype=dtype, variant=plan_.variant, use_safetensors=True, output_loading_info=True
+    )
+    if report["missing_keys"]:
+        raise _lacks(source, folder.name, sorted(report["missing_keys"]))
+    return model
+
+
+def _lacks(source: Source, part: str, names: list[str]) -> NoWeights:
+    return NoWeights(f'The weights of the {part} of "{source.name}" lack {len(names)} tensors, such as {names[0]}.')
 
 
 def _explained(source: Source, exc: Exception) -> ModelError:

@@ -47,6 +47,8 @@ class Painting:
         self._ended: Ended = "complete"
         self._steps = prepared.steps_run
         self._began = time.monotonic()
+        self._step_s = 0.0
+        self._fewer_steps = False
         self._next_preview = 0.0
         self._previews = self._request.preview
         own = engine.abilities.width * engine.abilities.height
@@ -70,10 +72,15 @@ class Painting:
             self._ended = "interrupted"
             self._notes.append(f"{self._count()}: {getattr(exc, 'message', type(exc).__name__)}")
             _log.warning("A part of the pictures failed", exc_info=True)
+        if self._ended == "complete" and self._fewer_steps:
+            self._ended = "deadline"
         return self._hand_over(self._ended)
 
     def _paint(self, seeds: list[int]) -> None:
         """Paint the pictures with these seeds together, or in halves where the memory is too small."""
+        if self._ended == "complete":
+            late = self._pictures and self._control.left_s < 4 * self._step_s
+            self._ended = self._control.stop_reason() or ("deadline" if late else "complete")
         if self._ended != "complete":
             return
         try:
@@ -104,12 +111,20 @@ class Painting:
                 self._once(seeds, steps, run, may_start_again=again, thrifty=thrifty)
                 return
             except StartAgain as exc:
-                # In the other modes only a part of the steps runs.
-                steps, run, again = max(exc.steps, math.ceil(exc.steps * steps / run)), exc.steps, False
+                steps, run, again = *self._fewer(exc.steps), False
             except NothingToShow:
                 self._ended = "stopped"
-                self._steps = 0
                 return
+
+    def _fewer(self, fit: int) -> tuple[int, int]:
+        """Steps to ask for so that at most `fit` run, and how many then run: with a picture, not all of them do."""
+        request = self._request
+        steps = request.steps or 1
+        for asked in range(min(steps, math.ceil(fit * steps / self._prepared.steps_run) + 1), fit, -1):
+            run = self._engine.steps_run(request.mode, request.scheduler, asked, request.strength)
+            if 1 <= run <= fit:
+                return asked, run
+        return fit, max(1, self._engine.steps_run(request.mode, request.scheduler, fit, request.strength))
 
     def _once(self, seeds: list[int], steps: int, run: int, *, may_start_again: bool, thrifty: bool) -> None:
         pipe = self._engine.pipeline(self._request.mode, self._request.scheduler)
@@ -121,6 +136,7 @@ class Painting:
             self._control,
             steps=run,
             share=len(seeds) / waiting,
+            whole=self._request.mode == "text",
             may_start_again=may_start_again,
             heavy=self._large or thrifty,
             report=lambda done: self._report(done, run, len(seeds)),
@@ -136,12 +152,13 @@ class Painting:
             stack.enter_context(decoding.guarded(part, lambda: self._report(watch.done, run, len(seeds), "Developing")))
             stack.enter_context(watch.watching())
             made = pipe(**self._arguments(pipe, seeds, steps))
+        self._step_s = watch.step_s
+        self._steps = min(self._steps, run if watch.ended is None else watch.done)
         self._take(made, seeds)
-        self._steps = min(self._steps, watch.done)
         if watch.ended is not None:
             self._ended = watch.ended
-        elif run < self._prepared.steps_run and self._ended == "complete":
-            self._ended = "deadline"
+        elif run < self._prepared.steps_run:
+            self._fewer_steps = True
 
     def _arguments(self, pipe: Any, seeds: list[int], steps: int) -> dict[str, Any]:
         """What the pipeline's call takes, and nothing else."""
@@ -166,6 +183,12 @@ class Painting:
             wanted[name] = request.guidance
         if not self._has_known_bins(pipe):
             wanted["use_resolution_binning"] = False
+        if len(seeds) > 1 and "strength" in takes:
+            # Each picture is encoded with noise of its own generator, as when it is made alone. With one picture for
+            # all, diffusers 0.42 takes the first generator (Flux), or fails (StableDiffusion3Img2ImgPipeline).
+            wanted["num_images_per_prompt"] = 1
+            for name in ("prompt", "negative_prompt", "image", "mask_image"):
+                wanted[name] = None if wanted[name] is None else [wanted[name]] * len(seeds)
         return {name: value for name, value in wanted.items() if name in takes and value is not None}
 
     def _negative(self) -> str | None:
@@ -227,7 +250,7 @@ class Painting:
         return ImageReply(
             pictures=tuple(self._pictures),
             ended=ended,
-            steps=self._steps if ended != "interrupted" or self._pictures else 0,
+            steps=self._steps if self._pictures else 0,
             steps_asked=self._prepared.steps_run,
             seconds=time.monotonic() - self._began,
             notes=tuple(self._notes),
@@ -239,7 +262,9 @@ class Painting:
 
     def _hand_over(self, ended: Ended) -> ImageReply:
         asked = self._prepared.steps_run
-        if ended == "deadline" and self._steps < asked:
+        if ended == "deadline" and not self._pictures:
+            self._notes.append("The reserved time ended before a picture could be made.")
+        elif ended == "deadline" and self._steps < asked:
             self._notes.append(f"Only {self._steps} of {asked} steps fitted into the reserved time.")
         if ended == "stopped" and self._pictures and self._steps < asked:
             self._notes.append(f"Stopped after {self._steps} of {asked} steps.")
