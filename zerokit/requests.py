@@ -23,6 +23,8 @@ MIN_SIDE, MAX_SIDE = 16, 8_192
 MAX_IMAGES = 16
 MAX_STEPS = 200
 MAX_GUIDANCE = 30.0
+MAX_ADAPTERS = 8
+MAX_WEIGHT = 4.0
 ImageMode = Literal["text", "image", "inpaint"]
 
 
@@ -60,6 +62,40 @@ def _is_writable(text: str) -> bool:
 
 
 @dataclass(frozen=True)
+class AdapterChoice:
+    """An adapter that shall be active in a call.
+
+    Args:
+        name: one of the engine's adapters.
+        weight: how strongly it acts, -4 to 4; 0 is not at all, 1 as it was trained.
+
+    Raises:
+        RequestError: the name is no text, or the weight out of range.
+    """
+
+    name: str
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_text("An adapter's name", self.name)
+        if not self.name.strip():
+            raise RequestError("An adapter's name is empty.")
+        check_number(f"The weight of {self.name[:60]!r}", self.weight, -MAX_WEIGHT, MAX_WEIGHT)
+
+
+def check_adapters(adapters: Any) -> None:
+    """Raise RequestError unless `adapters` are choices that can be active together."""
+    if not isinstance(adapters, tuple) or not all(isinstance(choice, AdapterChoice) for choice in adapters):
+        raise RequestError("Adapters are a list of choices, each with a name and a weight.")
+    if len(adapters) > MAX_ADAPTERS:
+        raise RequestError(f"{len(adapters)} adapters were chosen, and at most {MAX_ADAPTERS} work together.")
+    names = [choice.name for choice in adapters]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise RequestError(f"The adapter {twice[:60]!r} was chosen twice.")
+
+
+@dataclass(frozen=True)
 class Message:
     """One turn of a conversation."""
 
@@ -86,6 +122,7 @@ class ChatRequest:
         repetition_penalty: 1 (none) to 2.
         seed: 0 to 2**31 - 1 for the same answer again; None: another each time.
         go_on: continue the last message, which is the assistant's.
+        adapters: active in this call and in no other; () for the base model alone.
 
     Raises:
         RequestError: anything is empty, of the wrong type or out of range.
@@ -99,10 +136,13 @@ class ChatRequest:
     repetition_penalty: float = 1.0
     seed: int | None = None
     go_on: bool = False
+    adapters: tuple[AdapterChoice, ...] = ()
 
     def __post_init__(self) -> None:
-        if isinstance(self.messages, list):
-            object.__setattr__(self, "messages", tuple(self.messages))
+        for name in ("messages", "adapters"):
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+        check_adapters(self.adapters)
         if not isinstance(self.go_on, bool):
             raise RequestError(f"Whether to go on is true or false, not {str(self.go_on)[:40]!r}.")
         self._check_messages()
@@ -169,6 +209,7 @@ class ImageRequest:
         mask: with `image`: white where it is to be painted anew, black where it stays.
         strength: how much of `image` may change, 0.01 (hardly anything) to 1 (all of it).
         preview: report small pictures of the state between steps.
+        adapters: active in this call and in no other; () for the base model alone.
 
     Raises:
         RequestError: anything is empty, of the wrong type or out of range.
@@ -187,8 +228,12 @@ class ImageRequest:
     mask: Image | None = None
     strength: float = 0.6
     preview: bool = False
+    adapters: tuple[AdapterChoice, ...] = ()
 
     def __post_init__(self) -> None:
+        if isinstance(self.adapters, list):
+            object.__setattr__(self, "adapters", tuple(self.adapters))
+        check_adapters(self.adapters)
         check_text("The prompt", self.prompt)
         check_text("The negative prompt", self.negative_prompt)
         if not self.prompt.strip():

@@ -15,7 +15,7 @@ import zerokit
 ROOT = Path(zerokit.__file__).parent
 HEAVY = {"torch", "transformers", "diffusers", "peft", "accelerate", "gradio", "spaces"}
 MODULES = sorted(path for path in ROOT.rglob("*.py") if "shim" not in path.parts)
-BASE = {"control", "errors", "requests", "settings"}
+BASE = {"adapters", "control", "errors", "requests", "settings"}
 BELOW = {
     "calls": {"calls", "quota.platform", *BASE},
     "quota": {"quota", *BASE},
