@@ -160,7 +160,7 @@ class OutOfMemory(GPUError):
 
 class NonFinite(GPUError):
     title = "The model lost its way"
-    advice = "Try a lower temperature or another seed."
+    advice = "Try other settings or another seed."
 
 
 class BadResult(GPUError):
