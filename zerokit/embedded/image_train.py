@@ -54,12 +54,12 @@ class Recipe:
     """
 
     seed: int = 0
-    steps: int = 2500
+    steps: int = 1400
     batch: int = 64
-    pool: int = 40_000
+    pool: int = 24_000
     autoencoder_steps: int = 800
     autoencoder_batch: int = 48
-    decoder_steps: int = 450
+    decoder_steps: int = 1000
     matrix_rate: float = 0.02
     other_rate: float = 2e-3
     hidden: int = 96
@@ -84,9 +84,10 @@ def train(recipe: Recipe, report: Report = print) -> Trained:
     """
     core = time.process_time()
     torch.manual_seed(recipe.seed)
-    sampler = Sampler(recipe.seed)
-    autoencoder = train_autoencoder(recipe, sampler, report)
+    autoencoder = train_autoencoder(recipe, Sampler(recipe.seed), report)
     refine_decoder(autoencoder, recipe, report)
+    torch.manual_seed(recipe.seed + 2)
+    sampler = Sampler(recipe.seed + 2)
     pool = [sampler.request() for _ in range(recipe.pool)]
     latents = encode(autoencoder, [sampler.scene(request) for request in pool])
     report(f"encoded {len(pool)} pictures: mean {latents.mean():.3f}, deviation {latents.std():.3f}")
@@ -126,21 +127,20 @@ def train_autoencoder(recipe: Recipe, sampler: Sampler, report: Report) -> Autoe
 def refine_decoder(autoencoder: AutoencoderTiny, recipe: Recipe, report: Report) -> None:
     """Go on training the decoder alone: latents stay what they are, and the pictures made of them get cleaner.
 
-    It draws from seeds of its own, so what is trained next does not depend on it.
+    Each part draws from seeds of its own, so that one can be changed without the others.
     """
+    torch.manual_seed(recipe.seed + 1)
     sampler = Sampler(recipe.seed + 1)
     autoencoder.requires_grad_(False).decoder.requires_grad_(True)
     steps = Steps(autoencoder.decoder, recipe.decoder_steps, recipe, report, "decoder")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed + 1)
-        for _ in range(recipe.decoder_steps):
-            batch = _with_foreign(pixels([sampler.scene(sampler.request()) for _ in range(recipe.autoencoder_batch)]))
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                latents = autoencoder.encoder(batch).float()
-                spread = 1.5 * _LATENT_NOISE * torch.rand(len(latents), 1, 1, 1)
-                seen = autoencoder.decoder(latents + spread * torch.randn_like(latents))
-            error = seen.float() - batch
-            steps.take(error.abs().mean() + 2 * error.square().mean())
+    for _ in range(recipe.decoder_steps):
+        batch = _with_foreign(pixels([sampler.scene(sampler.request()) for _ in range(recipe.autoencoder_batch)]))
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            latents = autoencoder.encoder(batch).float()
+            spread = 1.5 * _LATENT_NOISE * torch.rand(len(latents), 1, 1, 1)
+            seen = autoencoder.decoder(latents + spread * torch.randn_like(latents))
+        error = seen.float() - batch
+        steps.take(error.abs().mean() + 2 * error.square().mean())
 
 
 def _with_foreign(batch: torch.Tensor) -> torch.Tensor:
