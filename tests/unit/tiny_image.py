@@ -5,6 +5,8 @@ folder = tiny_image.make("stable-diffusion", tmp_path)
 
 from __future__ import annotations
 
+import functools
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,8 +27,11 @@ from diffusers import (
     StableDiffusionPipeline,
     UNet2DConditionModel,
 )
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import (
+    CLIPConfig,
+    CLIPImageProcessorPil,
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
@@ -35,6 +40,9 @@ from transformers import (
     T5Config,
     T5EncoderModel,
 )
+
+from zerokit.engines.image import ImageEngine
+from zerokit.engines.image_loading import quiet
 
 torch.set_num_threads(1)  # threads cost far more than they save on models of this size
 
@@ -125,9 +133,7 @@ def t5_tokenizer(context: int = 512) -> PreTrainedTokenizerFast:
 
 
 def t5_text(tokens: PreTrainedTokenizerFast, width: int = 16) -> T5EncoderModel:
-    return T5EncoderModel(
-        T5Config(vocab_size=len(tokens), d_model=width, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
-    )
+    return T5EncoderModel(T5Config(vocab_size=len(tokens), d_model=width, d_kv=8, d_ff=32, num_layers=1, num_heads=2))
 
 
 def latent_consistency() -> LatentConsistencyModelPipeline:
@@ -179,18 +185,18 @@ def stable_diffusion_3() -> StableDiffusion3Pipeline:
         transformer=SD3Transformer2DModel(
             sample_size=16,
             patch_size=2,
-            in_channels=4,
+            in_channels=16,
             num_layers=1,
             attention_head_dim=8,
             num_attention_heads=2,
             caption_projection_dim=16,
             joint_attention_dim=32,
             pooled_projection_dim=32,
-            out_channels=4,
+            out_channels=16,
             pos_embed_max_size=64,
         ),
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
-        vae=kl(shift_factor=0.1, scaling_factor=1.5),
+        vae=kl(shift_factor=0.1, scaling_factor=1.5, latent_channels=16),
         text_encoder=clip_text(one, kind=CLIPTextModelWithProjection),
         tokenizer=one,
         text_encoder_2=clip_text(two, kind=CLIPTextModelWithProjection),
@@ -223,8 +229,21 @@ def pixart_sigma() -> PixArtSigmaPipeline:
     )
 
 
+def stable_diffusion_safe() -> StableDiffusionPipeline:
+    """With a safety checker that finds every picture unsafe."""
+    pipe = stable_diffusion()
+    vision = dict(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=32)
+    checker = StableDiffusionSafetyChecker(CLIPConfig(vision_config=vision | {"patch_size": 16}, projection_dim=16))
+    checker.concept_embeds_weights.data.fill_(-10)
+    shape = {"height": 32, "width": 32}
+    reader = CLIPImageProcessorPil(size=shape, crop_size=shape)
+    parts = {**pipe.components, "safety_checker": checker, "feature_extractor": reader}
+    return StableDiffusionPipeline(**parts)
+
+
 FAMILIES: dict[str, Callable[[], object]] = {
     "stable-diffusion": stable_diffusion,
+    "stable-diffusion-safe": stable_diffusion_safe,
     "stable-diffusion-3": stable_diffusion_3,
     "flux": flux,
     "pixart-sigma": pixart_sigma,
@@ -241,13 +260,21 @@ def build(family: str) -> object:
 
 def save(pipe: object, folder: Path, variant: str | None = None) -> Path:
     """Save in fp16, as models on the Hub are."""
-    for part in pipe.components.values():
-        if isinstance(part, torch.nn.Module):
-            part.to(torch.float16)
-    pipe.save_pretrained(folder, variant=variant)
+    with quiet():
+        for part in pipe.components.values():
+            if isinstance(part, torch.nn.Module):
+                part.to(torch.float16)
+        pipe.save_pretrained(folder, variant=variant)
     return Path(folder)
 
 
 def make(family: str, folder: Path) -> Path:
     """Build a pipeline of one of `FAMILIES` and save it in `folder`, which is returned."""
     return save(build(family), Path(folder))
+
+
+@functools.cache
+def engine(family: str = "stable-diffusion") -> ImageEngine:
+    """One engine for each family and session: none keeps anything of a request."""
+    with tempfile.TemporaryDirectory() as folder:
+        return ImageEngine(make(family, Path(folder)))

@@ -62,7 +62,7 @@ def guarded(part: Any, say: Callable[[], None] = lambda: None) -> Iterator[None]
     if part is None:
         yield
         return
-    original = part.decode
+    original, before = part.decode, part.__dict__.get("decode")
 
     @functools.wraps(original)
     def decode(latents: torch.Tensor, *args: Any, **more: Any) -> Any:
@@ -81,6 +81,8 @@ def guarded(part: Any, say: Callable[[], None] = lambda: None) -> Iterator[None]
         yield
     finally:
         del part.decode
+        if before is not None:
+            part.decode = before
 
 
 def _within_memory(part: Any, decode: Any, latents: torch.Tensor, args: Any, more: dict[str, Any]) -> Any:

@@ -125,10 +125,11 @@ class ImageEngine:
         own: dict[str, Any] = {}
         for name, part in self.pipe.components.items():
             if name == "scheduler" and scheduler:
-                own[name] = self._schedulers[scheduler].from_config(part.config)
+                own[name] = abilities_.make_scheduler(self._schedulers[scheduler], part.config)
             elif "scheduler" in name and part is not None:
                 own[name] = type(part).from_config(part.config)
-        pipe = makers[mode].from_pipe(self.pipe, **own)
+        with quiet():
+            pipe = makers[mode].from_pipe(self.pipe, **own)
         pipe.set_progress_bar_config(disable=True)
         return pipe
 
@@ -140,7 +141,8 @@ class ImageEngine:
         if not hasattr(pipe, "get_timesteps"):
             return int(steps * strength)
         dynamic = bool(pipe.scheduler.config.get("use_dynamic_shifting"))
-        pipe.scheduler.set_timesteps(steps, **({"mu": 1.0} if dynamic else {}))
         device = {"device": "cpu"} if "device" in inspect.signature(pipe.get_timesteps).parameters else {}
-        _, run = pipe.get_timesteps(steps, strength, **device)
+        with quiet():
+            pipe.scheduler.set_timesteps(steps, **({"mu": 1.0} if dynamic else {}))
+            _, run = pipe.get_timesteps(steps, strength, **device)
         return int(run)

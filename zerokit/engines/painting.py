@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 PREVIEW_EVERY_S = 0.5
+PREVIEW_COST = 0.1
+"""A look may take this part of the time, not more."""
 LARGE_PIXELS = 1_500_000
 """So many more than the model's own size, and it is decoded in tiles from the start."""
 
@@ -243,8 +245,7 @@ class Painting:
             progress.done, progress.total, progress.text, made=self._reply("interrupted", preview=image)
         )
         now = time.monotonic()
-        # A look may cost a tenth of the time, not more.
-        self._next_preview = now + max(PREVIEW_EVERY_S, 10 * (now - began))
+        self._next_preview = now + max(PREVIEW_EVERY_S, (now - began) / PREVIEW_COST if PREVIEW_COST else 0.0)
 
     def _reply(self, ended: Ended, preview: Any = None) -> ImageReply:
         return ImageReply(
