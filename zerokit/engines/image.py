@@ -134,10 +134,21 @@ class ImageEngine:
         return pipe
 
     def steps_run(self, mode: ImageMode, scheduler: str, steps: int, strength: float) -> int:
-        """How many of `steps` the pipeline really runs."""
-        if mode == "text" or "strength" not in inspect.signature(self._classes[mode].__call__).parameters:
-            return steps
+        """How many of `steps` the pipeline really runs; 0 where it cannot run with these."""
         pipe = self.pipeline(mode, scheduler)
+        weakened = mode != "text" and "strength" in inspect.signature(type(pipe).__call__).parameters
+        takes = inspect.signature(pipe.scheduler.set_timesteps).parameters
+        if "original_inference_steps" in takes:
+            # Distilled schedulers pick from the steps that they were distilled from; all that are asked for run.
+            try:
+                pipe.scheduler.set_timesteps(
+                    steps, **({"strength": strength} if weakened and "strength" in takes else {})
+                )
+            except ValueError:
+                return 0
+            return steps
+        if not weakened:
+            return steps
         if not hasattr(pipe, "get_timesteps"):
             return int(steps * strength)
         dynamic = bool(pipe.scheduler.config.get("use_dynamic_shifting"))

@@ -159,11 +159,12 @@ class ImagePreparer:
     def _steps(self, request: ImageRequest) -> tuple[int, float]:
         """Steps that run, at least one, and the strength that gives them."""
         steps, strength = request.steps or 1, request.strength
-        run = self._steps_run(request.mode, request.scheduler, steps, strength)
-        if run < 1:
-            strength = min(1.0, 1.001 / steps)
-            run = max(1, self._steps_run(request.mode, request.scheduler, steps, strength))
-        return run, strength
+        stronger = (1.001 / steps, *(part / 20 for part in range(1, 21)))
+        for tried in (strength, *(min(1.0, more) for more in stronger if more > strength)):
+            run = self._steps_run(request.mode, request.scheduler, steps, tried)
+            if run > 0:
+                return run, tried
+        raise RequestError(f"{steps} steps are too many for the scheduler {request.scheduler}. Ask for fewer.")
 
     def _cut(self, text: str, name: str) -> str:
         """What to say of the end of a prompt that no text encoder reads; "" where all of it is read."""
@@ -175,7 +176,7 @@ class ImagePreparer:
         words, limit = min(found for found in unread if found is not None)
         if words < 2:
             return f"The end of the {name} was not read: this model reads {limit:,} tokens."
-        return f"The last {words} words of the {name} were not read: this model reads {limit:,} tokens."
+        return f"The last {words:,} words of the {name} were not read: this model reads {limit:,} tokens."
 
     def _unread_words(self, tokenizer: Any, text: str) -> tuple[int, int] | None:
         """How many words are too many, and the limit; None where all fit."""
