@@ -15,32 +15,23 @@ _ENDINGS = {
     "stopped": "stopped by you",
     "interrupted": "interrupted",
 }
-CSS = """
-.zi { display: flex; flex-direction: column; gap: var(--spacing-sm); color: var(--body-text-color);
-      font-variant-numeric: tabular-nums; }
-.zi progress { width: 100%; height: var(--spacing-lg); accent-color: var(--slider-color); }
-.zi-more { color: var(--body-text-color-subdued); font-size: var(--text-sm); }
-.zi-error { padding: var(--spacing-lg); border: 1px solid var(--error-border-color);
-            border-radius: var(--block-radius); background: var(--error-background-fill); }
-.zi-error, .zi-error b { color: var(--error-text-color); }
-"""
 
 
 def pending(beat: Beat) -> str:
     """Where a call is: what is done, and how long it will still take."""
     if beat.phase != "running":
         said = {"waiting": "Waiting for a GPU", "waking": "Waking the GPU"}[beat.phase]
-        return _line(said, "<progress></progress>")
+        return _running(said)
     progress = beat.progress
     if progress.done is None or not progress.total:
-        return _line(progress.text or "Starting", "<progress></progress>")
+        return _running(progress.text or "Starting")
     said = f"{progress.text} · step {progress.done:.0f} of {progress.total:.0f}"
     if progress.done and beat.elapsed_s > 0:
         to_come_s = beat.elapsed_s / progress.done * (progress.total - progress.done)
         if beat.left_s is not None:
             to_come_s = min(to_come_s, beat.left_s)
         said += f" · about {max(1, math.ceil(to_come_s))} s left"
-    return _line(said, f'<progress value="{progress.fraction:.3f}"></progress>')
+    return _running(said, progress.fraction)
 
 
 def done(outcome: Outcome) -> str:
@@ -63,9 +54,14 @@ def failed(error: Exception) -> str:
     return f'<div class="zi zi-error" role="alert"><b>{escape(title)}</b><span>{escape(text)}</span></div>'
 
 
-def said(text: str) -> str:
-    """A plain line."""
-    return _line(text)
+def said(text: str, *more: str) -> str:
+    """A plain line, and what there is to add."""
+    return _line(text, *more)
+
+
+def asking() -> str:
+    """The click has arrived."""
+    return _running("Asking for a GPU")
 
 
 def caption(seed: int, *, flagged: bool = False) -> str:
@@ -92,8 +88,15 @@ def _made(reply: ImageReply, outcome: Outcome) -> str:
     if usage.reserved_s is not None:
         start = f", of that {usage.cold_s:.1f} s to wake it" if usage.cold else ""
         more.append(f"GPU: reserved {words.duration(usage.reserved_s, up=True)}, used {usage.used_s:.1f} s{start}.")
-    return _line(" · ".join(words_), *(f'<span class="zi-more">{escape(note)}</span>' for note in more))
+    return _line(" · ".join(words_), *more)
+
+
+def _running(text: str, fraction: float | None = None) -> str:
+    """Without a role: a screen reader would be told every half a second; the bar tells when it is asked."""
+    value = "" if fraction is None else f' value="{fraction:.3f}"'
+    return f'<div class="zi"><span>{escape(text)}</span><progress aria-label="{escape(text)}"{value}></progress></div>'
 
 
 def _line(text: str, *more: str) -> str:
-    return f'<div class="zi" role="status"><span>{escape(text)}</span>{"".join(more)}</div>'
+    added = "".join(f'<span class="zi-more">{escape(one)}</span>' for one in more)
+    return f'<div class="zi" role="status"><span>{escape(text)}</span>{added}</div>'

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.context import get_blocks_context
 
 from zerokit.blocks import canvas
-from zerokit.blocks.diffusion_page import Page, size_of
+from zerokit.blocks.diffusion_page import START, Page, size_of
+from zerokit.blocks.diffusion_price import Price
+from zerokit.blocks.diffusion_recall import Recall
+from zerokit.blocks.diffusion_wiring import QUIET, root
 from zerokit.blocks.image_endpoint import add_endpoint
-from zerokit.blocks.image_link import record_of
-from zerokit.blocks.image_model import Fit, ImageModel, blank
+from zerokit.blocks.image_model import ImageModel
 from zerokit.blocks.running import Running
 from zerokit.blocks.visitor import left_s
 from zerokit.calls import Outcome
 from zerokit.engines.image import ImageEngine
 from zerokit.engines.image_prompts import PreparedImage
-from zerokit.errors import RequestError, ZeroKitError
+from zerokit.errors import ZeroKitError
 from zerokit.pictures.mask import painted
-from zerokit.pictures.record import Record, read_png
-from zerokit.quota.words import duration
 from zerokit.requests import ImageReply
 
 STOP_GRACE_S = 4.0
 """GPU seconds in which a stopped call may turn what it has into a picture: a step and the decoding."""
 KEPT_PICTURES = 48
 """Pictures of this visit that stay in the gallery."""
-_QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 _DAY_S = 86_400
 
 
@@ -116,51 +113,30 @@ class ZeroDiffusion(gr.Blocks):  # type: ignore[misc]
     def _add_events(self) -> None:
         parts = self.parts
         buttons = [parts.generate, parts.stop]
+        shown = [getattr(parts, name) for name in _SHOWN]
         made = gr.on(
             [parts.generate.click, parts.prompt.submit],
             self._paint,
             [*parts.settings, parts.editor, parts.past, parts.quota],
-            [parts.gallery, parts.status, parts.compare, parts.seed, parts.past, parts.quota, parts.again, *buttons],
+            [*shown, *buttons],
             concurrency_limit=None,
             show_progress="hidden",
             trigger_mode="once",
             api_name="paint",
             api_description="One click on the page, with the page's settings. Programs use /generate.",
         )
-        made.then(self._ready, None, buttons, **_QUIET)
-        parts.stop.click(self._stop, None, None, **_QUIET)
-        parts.aspect.change(self._free_size, parts.aspect, [parts.width, parts.height], **_QUIET)
-        parts.editor.change(self._start_from, parts.editor, parts.starts_from, trigger_mode="always_last", **_QUIET)
-        self._add_price()
-        parts.gallery.select(_chosen, None, parts.chosen, **_QUIET)
-        parts.again.click(self._change, [parts.past, parts.chosen], [parts.editor, parts.start_area], **_QUIET)
-        recalled = [*parts.settings, parts.editor, parts.status]
-        parts.recall.upload(self._recall, parts.recall, [*recalled, parts.recall], **_QUIET)
-        parts.link.click(None, parts.settings, parts.link, js=_script("link"), api_visibility="private")
-        load = _root().load
-        load(self._open_link, None, recalled, **_QUIET)
-        load(None, None, None, js=_script("drop"), api_visibility="private")
-
-    def _add_price(self) -> None:
-        parts = self.parts
-        asked = [*parts.settings, parts.starts_from, parts.quota]
-        priced = [parts.prompt, parts.images, parts.aspect, parts.width, parts.height, parts.steps]
-        priced += [parts.guidance, parts.scheduler, parts.strength, parts.starts_from]
-        gr.on(
-            [_root().load, *(component.change for component in priced)],
-            self._price,
-            asked,
-            [parts.quota, parts.fit],
-            trigger_mode="always_last",
-            concurrency_limit=None,
-            **_QUIET,
-        )
-        parts.fit.click(
-            self._fit,
-            [*parts.settings, parts.starts_from, parts.quota],
-            [parts.steps, parts.images, parts.fit],
-            **_QUIET,
-        )
+        ready = made.then(_ready, None, buttons, **QUIET)
+        ready.then(None, None, None, js=parts.script("focus"), api_visibility="private")
+        parts.stop.click(self._stop, None, parts.stop, **QUIET)
+        parts.aspect.change(self._free_size, parts.aspect, [parts.width, parts.height], **QUIET)
+        started = [parts.starts_from, parts.start_area]
+        parts.editor.change(self._start_from, parts.editor, started, trigger_mode="always_last", **QUIET)
+        parts.gallery.select(_chosen, None, parts.chosen, **QUIET)
+        parts.gallery.preview_close(lambda: 0, None, parts.chosen, **QUIET)
+        parts.again.click(self._change, [parts.past, parts.chosen], [parts.editor, parts.start_area], **QUIET)
+        load = root().load
+        Price(self.model, parts).add_events(load, made)
+        Recall(parts, self.engine.name).add_events(load)
 
     def _paint(self, request: gr.Request, token: gr.OAuthToken | None, *values: Any) -> Iterator[tuple[Any, ...]]:
         """Make pictures on the page."""
@@ -168,14 +144,14 @@ class ZeroDiffusion(gr.Blocks):  # type: ignore[misc]
         try:
             work = self._work(settings, editor)
         except ZeroKitError as exc:
-            yield self._shown(status=canvas.failed(exc), over=True)
+            yield _shown(*_ready(), status=canvas.failed(exc))
             return
-        yield self._shown(status=canvas.said("Asking for a GPU"), seed=work.request.seed)
+        yield _shown(*_busy(), status=canvas.asking(), seed=work.request.seed)
         function = self.model.paint.within(left_s(token, meter))
         with self._running.call(request.session_hash) as stop:
             for beat in function.stopped_by(stop, STOP_GRACE_S).beats(work):
                 if not isinstance(beat, Outcome):
-                    yield self._shown(status=canvas.pending(beat), gallery=_previewed(beat.made, past))
+                    yield _shown(status=canvas.pending(beat), gallery=_previewed(beat.made, past))
                     continue
                 yield self._finished(work, beat, past, meter, token)
 
@@ -186,36 +162,29 @@ class ZeroDiffusion(gr.Blocks):  # type: ignore[misc]
         settled = self.parts.quota.update(meter, token=token.token if token else None, usage=outcome.usage)
         reply = outcome.value if isinstance(outcome.value, ImageReply) else None
         if reply is None or not reply.pictures:
-            return self._shown(status=canvas.done(outcome), quota=settled, gallery=past, over=True)
+            # Only a preview of pictures that do not come is taken back: the one that is looked at stays open.
+            gallery = gr.update(value=past, selected_index=None) if work.request.preview else gr.skip()
+            return _shown(*_ready(), status=canvas.done(outcome), quota=settled, gallery=gallery)
         files = self.model.save(work, reply, self.parts.gallery.GRADIO_CACHE)
         captions = [canvas.caption(picture.seed, flagged=picture.flagged) for picture in reply.pictures]
         pictures = [*zip(map(str, files), captions, strict=True), *past][:KEPT_PICTURES]
         compare = gr.update(visible=False)
         if work.request.image is not None:
             compare = gr.update(value=(work.request.image, reply.pictures[0].image), visible=True)
-        return self._shown(
+        return _shown(
+            *_ready(),
             gallery=gr.update(value=pictures, selected_index=0 if len(files) == 1 else None),
             status=canvas.done(outcome),
             compare=compare,
             past=pictures,
+            chosen=0,
             quota=settled,
-            again=gr.update(visible=self.parts.start_area.visible),
-            over=True,
+            again=gr.update(interactive=True),
         )
 
-    def _shown(self, *, over: bool = False, **parts: Any) -> tuple[Any, ...]:
-        """One update of the page; what is not named stays as it is."""
-        names = ("gallery", "status", "compare", "seed", "past", "quota", "again")
-        return (*(parts.get(name, gr.skip()) for name in names), *(self._ready() if over else self._busy()))
-
-    def _ready(self) -> tuple[Any, Any]:
-        return gr.update(visible=True), gr.update(visible=False)
-
-    def _busy(self) -> tuple[Any, Any]:
-        return gr.update(visible=False), gr.update(visible=True)
-
-    def _stop(self, request: gr.Request) -> None:
+    def _stop(self, request: gr.Request) -> Any:
         self._running.stop(request.session_hash)
+        return gr.update(value="Stopping", interactive=False)
 
     def _work(self, settings: Sequence[Any], editor: Any) -> PreparedImage:
         """The page's settings and picture, settled and checked."""
@@ -226,60 +195,19 @@ class ZeroDiffusion(gr.Blocks):  # type: ignore[misc]
             asked |= {"width": None, "height": None}
         return self.model.work(self.model.request(asked.pop("prompt"), asked))
 
-    # What it costs.
+    # Pictures that come in.
 
-    def _priced(self, settings: Sequence[Any], starts_from: Any) -> Any:
-        """A request like the one on the page, whatever its prompt and picture will be."""
-        asked = self.parts.from_page(*settings)
-        mode, *size = starts_from if isinstance(starts_from, list | tuple) else (starts_from,)
-        if mode in ("image", "inpaint") and len(size) == 2:
-            asked |= {"image": blank(*size), "width": None, "height": None}
-        prompt = asked.pop("prompt")
-        return self.model.request(prompt if isinstance(prompt, str) and prompt.strip() else "?", asked)
-
-    def _price(self, token: gr.OAuthToken | None, *values: Any) -> tuple[Any, Any]:
-        """What the next click reserves; and where that is more than is left, what would fit."""
-        *settings, starts_from, meter = values
+    def _start_from(self, editor: Any) -> tuple[Any, Any]:
+        """The mode that the picture on the page asks for, and its size; and the same in words."""
         try:
-            asked = self._priced(settings, starts_from)
-            price_s = self.model.reserved_s(asked)
-        except ZeroKitError:  # half-typed settings have no price
-            return self.parts.quota.priced(None), gr.update(visible=False)
-        left = left_s(token, meter) if price_s is not None else None
-        if price_s is None or left is None or price_s <= left:
-            return self.parts.quota.priced(price_s), gr.update(visible=False)
-        fit = self.model.fit(asked, left)
-        if fit is None:
-            said = gr.update(value=f"Nothing fits your {duration(left)}", visible=True, interactive=False)
-        else:
-            many = f"{fit.images} picture{'' if fit.images == 1 else 's'} of " if fit.images < asked.images else ""
-            steps = f"{fit.steps} step{'' if fit.steps == 1 else 's'}"
-            fits = "fits" if fit.steps == 1 and not many else "fit"
-            said = gr.update(
-                value=f"{many}{steps} {fits} your {duration(left)}: use that", visible=True, interactive=True
-            )
-        return self.parts.quota.priced(price_s), said
-
-    def _fit(self, token: gr.OAuthToken | None, *values: Any) -> tuple[Any, Any, Any]:
-        """Take the settings that fit."""
-        *settings, starts_from, meter = values
-        left = left_s(token, meter)
-        try:
-            fit = self.model.fit(self._priced(settings, starts_from), left) if left is not None else None
-        except ZeroKitError:
-            fit = None
-        if fit is None:
-            return gr.skip(), gr.skip(), gr.skip()
-        return fit.steps, fit.images, gr.update(visible=False)
-
-    # Pictures and settings that come in.
-
-    def _start_from(self, editor: Any) -> Any:
-        """The mode that the picture on the page asks for, and its size."""
-        image, mask = painted(editor) if editor else (None, None)
+            image, mask = painted(editor) if editor else (None, None)
+        except ZeroKitError:  # is told at the click
+            image, mask = None, None
         if image is None:
-            return "text"
-        return ["image" if mask is None else "inpaint", *image.size]
+            return "text", gr.update(label=START)
+        size = f"{image.width} × {image.height}"
+        label = f"Starting from a picture · {size}" if mask is None else f"Changing the painted part · {size}"
+        return ["image" if mask is None else "inpaint", *image.size], gr.update(label=label)
 
     def _change(self, past: list[Any], chosen: Any) -> tuple[Any, Any]:
         """Start from the picture that was chosen in the gallery."""
@@ -288,33 +216,6 @@ class ZeroDiffusion(gr.Blocks):  # type: ignore[misc]
         index = chosen if isinstance(chosen, int) and 0 <= chosen < len(past) else 0
         return past[index][0], gr.update(open=True)
 
-    def _recall(self, file: str | None) -> list[Any]:
-        """Bring back the settings that a picture carries."""
-        skipped = [gr.skip()] * len(self.parts.settings)
-        if not file:
-            return [*skipped, gr.skip(), gr.skip(), gr.skip()]
-        try:
-            record = read_png(file)
-            if record is None:
-                raise RequestError("This picture carries no settings.")
-        except ZeroKitError as exc:
-            return [*skipped, gr.skip(), canvas.failed(exc), None]
-        return [*self._recalled(record), None]
-
-    def _recalled(self, record: Record) -> list[Any]:
-        values, notes = self.parts.recalled(record)
-        said = "The settings of that picture are back."
-        if record.model and record.model != self.engine.name:
-            notes.insert(0, f"It was made with {record.model[:120]}; here it is {self.engine.name}.")
-        return [*values, None, canvas.said(" ".join([said, *notes]))]
-
-    def _open_link(self, request: gr.Request) -> list[Any]:
-        """The settings that a copied link carries."""
-        record = record_of(request.query_params)
-        if record is None:
-            return [gr.skip()] * (len(self.parts.settings) + 2)
-        return self._recalled(record)
-
     def _free_size(self, aspect: str) -> tuple[Any, Any]:
         size = size_of(aspect, self.engine.abilities)
         if size is None:
@@ -322,10 +223,20 @@ class ZeroDiffusion(gr.Blocks):  # type: ignore[misc]
         return gr.update(value=size[0], visible=False), gr.update(value=size[1], visible=False)
 
 
-def _fits(fit: Fit, asked: int, left_s: float) -> str:
-    steps = "1 step" if fit.steps == 1 else f"{fit.steps} steps"
-    many = "" if fit.images == asked else "1 picture of " if fit.images == 1 else f"{fit.images} pictures of "
-    return f"{many}{steps} {'fits' if fit.images * fit.steps == 1 else 'fit'} your {duration(left_s)}: use that"
+_SHOWN = ("gallery", "status", "compare", "seed", "past", "chosen", "quota", "again")
+
+
+def _shown(*buttons: Any, **parts: Any) -> tuple[Any, ...]:
+    """One update of the page; what is not named stays as it is."""
+    return (*(parts.get(name, gr.skip()) for name in _SHOWN), *(buttons or (gr.skip(), gr.skip())))
+
+
+def _ready() -> tuple[Any, Any]:
+    return gr.update(visible=True), gr.update(visible=False, value="Stop", interactive=True)
+
+
+def _busy() -> tuple[Any, Any]:
+    return gr.update(visible=False), gr.update(visible=True, value="Stop", interactive=True)
 
 
 def _chosen(event: gr.SelectData) -> Any:
@@ -339,14 +250,3 @@ def _previewed(made: Any, past: list[Any]) -> Any:
     done = [(picture.image, canvas.caption(picture.seed)) for picture in made.pictures]
     coming = [(made.preview, "Coming")] if made.preview is not None else []
     return [*done, *coming, *past] if done or coming else gr.skip()
-
-
-def _root() -> gr.Blocks:
-    """The outermost Blocks: only theirs are told that the page was opened."""
-    context = get_blocks_context()
-    assert context is not None
-    return context.root_block
-
-
-def _script(name: str) -> str:
-    return files("zerokit.blocks").joinpath(f"diffusion_{name}.js").read_text("utf-8")

@@ -1,4 +1,4 @@
-(prompt, negative_prompt, aspect, width, height, images, steps, guidance, scheduler, seed, randomise, strength) => {
+async (prompt, negative_prompt, aspect, width, height, images, steps, guidance, scheduler, seed, randomise, strength) => {
   const settings = { prompt, negative_prompt, width, height, steps, guidance, scheduler, strength };
   if (!randomise || seed !== null) settings.seed = seed;
   const link = new URL(window.location.href);
@@ -7,11 +7,19 @@
   for (const [name, value] of Object.entries(settings)) {
     if (value !== null && value !== undefined && value !== "") link.searchParams.set(name, value);
   }
-  const button = [...document.querySelectorAll("button")].find((b) => b.textContent.trim() === "Copy a link to these settings");
-  const say = (words) => {
-    if (!button) return;
-    button.textContent = words;
-    setTimeout(() => { button.textContent = "Copy a link to these settings"; }, 2000);
+  const copy = (text) => {  // where the browser keeps the clipboard from a page in a frame
+    const field = document.createElement("textarea");
+    field.value = text;
+    document.body.append(field);
+    field.select();
+    const copied = document.execCommand("copy");
+    field.remove();
+    return copied;
   };
-  navigator.clipboard.writeText(link.toString()).then(() => say("Link copied"), () => window.prompt("Copy this link", link.toString()));
+  try {
+    await navigator.clipboard.writeText(link.toString());
+    return "Link copied";
+  } catch {
+    return copy(link.toString()) ? "Link copied" : "The browser does not let this page copy";
+  }
 }

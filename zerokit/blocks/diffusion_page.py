@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from importlib.resources import files
 from typing import Any
 
 import gradio as gr
@@ -13,11 +14,16 @@ from zerokit.blocks.image_model import ImageModel, most_images
 from zerokit.engines.abilities import Abilities
 from zerokit.pictures.record import Record
 from zerokit.quota.meter import ZeroQuota
-from zerokit.requests import MAX_GUIDANCE, MAX_SEED, MAX_STEPS
+from zerokit.requests import MAX_GUIDANCE, MAX_STEPS
 
 CUSTOM = "Free"
 ASPECTS = {"1:1": 1.0, "4:3": 4 / 3, "3:4": 3 / 4, "3:2": 3 / 2, "2:3": 2 / 3, "16:9": 16 / 9, "9:16": 9 / 16}
-_GALLERY_HEIGHT = "max(260px, 100dvh - 400px)"
+CHANGE = "Change this picture"
+LINK = "Copy a link to these settings"
+START = "Start from a picture"
+_GALLERY_HEIGHT = "max(280px, min(100dvh - 330px, 100vw))"
+_SMALL_SIDE = 128
+"""Pixels up to which a picture is shown large with its pixels as they are."""
 
 
 def size_of(aspect: str, own: Abilities) -> tuple[int, int] | None:
@@ -43,34 +49,40 @@ class Page:
     def __init__(self, model: ImageModel, *, title: str, description: str | None, examples: Sequence[str]) -> None:
         self.own = model.engine.abilities
         self.start = model.start
+        self._starts = bool({"image", "inpaint"} & set(self.own.modes))
         if title:
             gr.Markdown(f"# {title}", elem_classes="zerokit-title")
         if description:
             gr.Markdown(description)
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=2, min_width=300):
+        with gr.Row(equal_height=False, elem_classes="zi-page") as page:
+            with gr.Column(scale=2, min_width=280, elem_classes="zi-ask"):
                 self._ask()
-                self._start_from()
-                self._settings()
-            with gr.Column(scale=3, min_width=300):
+            with gr.Column(scale=3, min_width=280, elem_classes="zi-results"):
                 self._results()
-        if examples:
-            gr.Examples([[example] for example in examples], self.prompt, label="Examples", cache_examples=False)
+            with gr.Column(scale=2, min_width=280, elem_classes="zi-more-settings"):
+                if examples:
+                    rows = [[example] for example in examples]
+                    gr.Examples(rows, self.prompt, label="Examples", cache_examples=False, api_visibility="private")
+                self._settings()
+        page.elem_id = self.page_id = f"zerokit-image-{page._id}"
+
+    def script(self, name: str) -> str:
+        """A script of this page, which finds it among others in the same window."""
+        return text(f"diffusion_{name}.js").replace("PAGE_ID", self.page_id)
 
     def _ask(self) -> None:
         self.prompt = gr.Textbox(
-            label="Prompt", placeholder="What shall be seen?", lines=2, max_lines=8, submit_btn=False, autofocus=True
+            label="Prompt", placeholder="What shall be seen?", lines=1, max_lines=8, submit_btn=False, autofocus=True
         )
         with gr.Row():
-            self.generate = gr.Button("Generate", variant="primary", min_width=120)
+            self.generate = gr.Button("Generate", variant="primary", min_width=120, elem_classes="zi-generate")
             self.stop = gr.Button("Stop", variant="stop", visible=False, min_width=120)
         self.fit = gr.Button("", visible=False, size="sm")
         self.quota = ZeroQuota()
 
     def _start_from(self) -> None:
         can_paint = "inpaint" in self.own.modes
-        has = "image" in self.own.modes or can_paint
-        with gr.Accordion("Start from a picture", open=False, visible=has) as self.start_area:
+        with gr.Accordion(START, open=False, visible=self._starts) as self.start_area:
             gr.Markdown(
                 "Drop a picture to change it as the prompt says. Paint over a part to change only that part."
                 if can_paint
@@ -95,6 +107,15 @@ class Page:
 
     def _settings(self) -> None:
         own, start = self.own, self.start
+        aspect = aspect_of(start["width"], start["height"], own)
+        with gr.Row():
+            self.aspect = gr.Dropdown(
+                [*((_sized(name, own), name) for name in ASPECTS), CUSTOM], value=aspect, label="Size", min_width=140
+            )
+            self.images = gr.Slider(
+                1, most_images(), start.get("images", 1), step=1, label="Pictures", min_width=140
+            )
+        self._start_from()
         with gr.Accordion("Settings", open=False):
             self.negative_prompt = gr.Textbox(
                 start.get("negative_prompt", ""),
@@ -102,16 +123,10 @@ class Page:
                 info="What shall not be seen",
                 visible=own.negative_prompt,
             )
-            self.images = gr.Slider(1, most_images(), start.get("images", 1), step=1, label="Pictures in one run")
-            aspect = aspect_of(start["width"], start["height"], own)
-            self.aspect = gr.Dropdown(
-                [*ASPECTS, CUSTOM], value=aspect, label="Size", info="A picture to start from keeps its own"
-            )
-            with gr.Row():
-                largest = max(2048, 2 * own.width, 2 * own.height) // own.multiple * own.multiple
-                free = {"minimum": max(16, own.multiple), "maximum": largest, "step": own.multiple, "min_width": 120}
-                self.width = gr.Slider(value=start["width"], label="Width", visible=aspect == CUSTOM, **free)
-                self.height = gr.Slider(value=start["height"], label="Height", visible=aspect == CUSTOM, **free)
+            largest = max(2048, 2 * own.width, 2 * own.height) // own.multiple * own.multiple
+            free = {"minimum": max(16, own.multiple), "maximum": largest, "step": own.multiple}
+            self.width = gr.Slider(value=start["width"], label="Width", visible=aspect == CUSTOM, **free)
+            self.height = gr.Slider(value=start["height"], label="Height", visible=aspect == CUSTOM, **free)
             self.steps = gr.Slider(1, min(MAX_STEPS, max(50, 2 * own.steps)), start["steps"], step=1, label="Steps")
             self.guidance = gr.Slider(
                 0,
@@ -129,7 +144,7 @@ class Page:
                 visible=len(own.schedulers) > 1,
             )
             with gr.Row():
-                self.seed = gr.Number(None, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, min_width=120)
+                self.seed = gr.Number(None, label="Seed", precision=0, min_width=120)
                 self.randomise = gr.Checkbox(True, label="Another seed each time", min_width=120)
             self.preview = gr.Checkbox(
                 False, label="Preview", info="Small pictures while it paints; costs a little time"
@@ -137,12 +152,12 @@ class Page:
             self.recall = gr.File(
                 label="Settings from a picture made here",
                 file_types=[".png", ".jpg", ".jpeg", ".webp"],
-                height=120,
-                elem_classes="zerokit-recall",
+                height=150,
+                elem_classes="zi-recall",
             )
 
     def _results(self) -> None:
-        self.status = gr.HTML(canvas.said("Your pictures come here."), css_template=canvas.CSS, padding=False)
+        small = max(self.own.width, self.own.height) <= _SMALL_SIDE
         self.gallery = gr.Gallery(
             label="Pictures",
             show_label=False,
@@ -150,15 +165,24 @@ class Page:
             columns=2,
             height=_GALLERY_HEIGHT,
             object_fit="contain",
-            buttons=["share", "download", "fullscreen"],
+            buttons=["download", "fullscreen"],
             interactive=False,
+            elem_classes=["zi-gallery", "zi-pixels"] if small else "zi-gallery",
+        )
+        with gr.Row(elem_classes="zi-tools"):
+            self.again = gr.Button(CHANGE, size="sm", visible=self._starts, interactive=False, min_width=120)
+            self.link = gr.Button(LINK, size="sm", min_width=120)
+        self.status = gr.HTML(
+            canvas.said("Your pictures come here."), css_template=text("diffusion.css"), padding=False
         )
         self.compare = gr.ImageSlider(
-            label="Before and after", type="filepath", format="png", visible=False, interactive=False
+            label="Before and after",
+            type="filepath",
+            format="png",
+            visible=False,
+            interactive=False,
+            elem_classes="zi-compare",
         )
-        with gr.Row():
-            self.again = gr.Button("Change this picture", size="sm", visible=False, min_width=120)
-            self.link = gr.Button("Copy a link to these settings", size="sm", min_width=120)
         self.past = gr.State([])
         self.chosen = gr.State(0)
         self.starts_from = gr.State("text")
@@ -244,6 +268,16 @@ class Page:
             False,
         ]
         return values, notes
+
+
+def text(name: str) -> str:
+    """A file beside this one."""
+    return files("zerokit.blocks").joinpath(name).read_text("utf-8")
+
+
+def _sized(aspect: str, own: Abilities) -> str:
+    width, height = size_of(aspect, own) or (own.width, own.height)
+    return f"{aspect} · {width} × {height}"
 
 
 def whole(value: Any) -> Any:

@@ -1,0 +1,29 @@
+() => {
+  // A picture dropped anywhere beside the places that take one brings its settings back.
+  const seen = (element) => element && element.offsetParent !== null;
+  const takes = (target) => target.closest(
+    "[data-testid='image-editor'], .image-container, .upload-container, .wrap:has(input[type=file]), " +
+    "button:has(input[type=file]), .block:has(input[type=file])");
+  const isMine = (event) => {
+    if (!event.dataTransfer || ![...event.dataTransfer.types].includes("Files")) return false;
+    if (event.target.closest && takes(event.target)) return false;
+    const pages = [...document.querySelectorAll(".zi-page")].filter(seen);
+    const page = pages.find((one) => one.contains(event.target)) || pages[0];
+    return page && page.id === "PAGE_ID";
+  };
+  document.addEventListener("dragover", (event) => { if (isMine(event)) event.preventDefault(); });
+  document.addEventListener("drop", (event) => {
+    if (!isMine(event)) return;
+    const input = document.querySelector("#PAGE_ID .zi-recall input[type=file]");
+    event.preventDefault();
+    if (!input) return;
+    input.files = event.dataTransfer.files;
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+  });
+  document.addEventListener("keydown", (event) => {  // Enter alone is the text box's own
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+    if (event.target.closest && event.target.closest("#PAGE_ID .zi-ask textarea")) {
+      document.querySelector("#PAGE_ID .zi-generate")?.click();
+    }
+  });
+}
