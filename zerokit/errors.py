@@ -8,7 +8,9 @@
     │   ├── NoWeights           there are no weights in it
     │   ├── UnsafeWeights       its weights are pickles, which can run code
     │   ├── NoChatTemplate      it does not say how a conversation is written down
-    │   └── RemoteCode          it brings code of its own
+    │   ├── RemoteCode          it brings code of its own
+    │   └── AdapterError        an adapter cannot be used
+    │       └── AdapterMismatch it was made for another model
     ├── UsageError              a function or an option is used in a way that cannot work
     └── GPUError                a GPU call did not give its result
         ├── QuotaExceeded       more seconds reserved than the visitor has left
@@ -97,6 +99,16 @@ class NoChatTemplate(ModelError):
 class RemoteCode(ModelError):
     title = "The model brings its own code"
     advice = "Read that code, and if you trust it, pass trust_remote_code=True."
+
+
+class AdapterError(ModelError):
+    title = "The adapter cannot be used"
+    advice = "Use a LoRA adapter for this model, as a .safetensors file."
+
+
+class AdapterMismatch(AdapterError):
+    title = "The adapter is for another model"
+    advice = "Load the model that its card names as its base, or choose an adapter for this one."
 
 
 class GPUError(ZeroKitError):

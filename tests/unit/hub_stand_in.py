@@ -40,6 +40,12 @@ class Hub:
     url: str = ""
     asked: list[str] = field(default_factory=list)
     """Method and path of every request."""
+    sent: int = 0
+    """Bytes of files that were sent."""
+    cards: dict[str, dict] = field(default_factory=dict)
+    """What the cards of some models say."""
+    sizes: dict[str, int] = field(default_factory=dict)
+    """Sizes that are told of files with these names, instead of the true ones."""
 
     def fetched(self, ending: str) -> list[str]:
         """Downloads of files with that ending."""
@@ -60,6 +66,11 @@ def _files(folder: Path) -> list[Path]:
     return sorted(file for file in folder.rglob("*") if file.is_file())
 
 
+def _sibling(hub: Hub, folder: Path, file: Path) -> dict:
+    name = file.relative_to(folder).as_posix()
+    return {"rfilename": name, "size": hub.sizes.get(name, file.stat().st_size)}
+
+
 def _app(hub: Hub) -> FastAPI:
     app = FastAPI()
 
@@ -74,7 +85,10 @@ def _app(hub: Hub) -> FastAPI:
     @app.middleware("http")
     async def remember(request: Request, go_on):
         hub.asked.append(f"{request.method} {request.url.path}")
-        return Response(status_code=hub.status) if hub.status else await go_on(request)
+        response = Response(status_code=hub.status) if hub.status else await go_on(request)
+        if request.method == "GET" and "/resolve/" in request.url.path:
+            hub.sent += int(response.headers.get("content-length", 0))
+        return response
 
     @app.get("/api/models/{owner}/{name}")
     @app.get("/api/models/{owner}/{name}/revision/{revision}")
@@ -89,7 +103,8 @@ def _app(hub: Hub) -> FastAPI:
                 "sha": commit_of(repo),
                 "gated": "manual" if repo in hub.gated else False,
                 "private": repo in hub.private,
-                "siblings": [{"rfilename": file.relative_to(folder).as_posix()} for file in _files(folder)],
+                "siblings": [_sibling(hub, folder, file) for file in _files(folder)],
+                "cardData": hub.cards.get(repo),
             }
         )
 

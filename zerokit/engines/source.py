@@ -6,7 +6,7 @@ import difflib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,12 @@ class Source:
     files: frozenset[str]
     """Relative to the model's top folder, with "/"."""
     _fetch: Callable[[Iterable[str]], Path] = field(repr=False)
+    sizes: Mapping[str, int] = field(default_factory=dict, repr=False)
+    """Bytes of the files, where they are known before they are fetched."""
+    commit: str | None = None
+    """Of a repository on the Hub; None for a folder."""
+    base: str | None = None
+    """The base model that the card of a repository names."""
 
     def fetch(self, names: Iterable[str]) -> Path:
         """The folder that holds the files `names`, fetched where they were not there yet.
@@ -96,7 +102,7 @@ def find(model: str | Path, kind: str, *, revision: str | None = None, token: st
     """The model called `model`.
 
     Args:
-        model: a folder, a repository on the Hub, or "embedded".
+        model: a folder, a repository on the Hub, "embedded", or "embedded:NAME".
         kind: which of the embedded models: "chat", "image", ...
         revision: branch, tag or commit of the repository.
         token: for a private or gated repository.
@@ -112,7 +118,9 @@ def find(model: str | Path, kind: str, *, revision: str | None = None, token: st
     if model == EMBEDDED:
         from zerokit import embedded
 
-        return _in_folder(Path(embedded.path(kind)), EMBEDDED)
+        return _in_folder(embedded.path(kind), EMBEDDED)
+    if isinstance(model, str) and model.startswith(f"{EMBEDDED}:"):
+        return _embedded(model)
     folder = Path(model).expanduser()
     if os.path.isdir(folder):
         return _in_folder(folder, folder.resolve().name)
@@ -122,6 +130,15 @@ def find(model: str | Path, kind: str, *, revision: str | None = None, token: st
         raise ModelNotFound(f'There is no folder "{shown(model)}".{_near(folder)}')
     _check_name(model)
     return _on_hub(model, revision, token)
+
+
+def _embedded(model: str) -> Source:
+    from zerokit import embedded
+
+    try:
+        return _in_folder(embedded.path(model.partition(":")[2]), model)
+    except ValueError as exc:
+        raise ModelNotFound(shown(exc)) from exc
 
 
 def shown(text: object) -> str:
@@ -173,7 +190,7 @@ def _is_pointer(file: Path) -> bool:
 def _on_hub(repo: str, revision: str | None, token: str | None) -> Source:
     try:
         hub = HfApi(endpoint=settings.hub_endpoint(), token=token)
-        info = hub.model_info(repo, revision=revision, timeout=_HUB_TIMEOUT_S)
+        info = hub.model_info(repo, revision=revision, timeout=_HUB_TIMEOUT_S, files_metadata=True)
     except GatedRepoError as exc:
         raise _gated(repo) from exc
     except RevisionNotFoundError as exc:
@@ -190,6 +207,8 @@ def _on_hub(repo: str, revision: str | None, token: str | None) -> Source:
     except (httpx.HTTPError, OfflineModeIsEnabled, OSError) as exc:
         return _in_cache(repo, revision, exc)
     names = frozenset(sibling.rfilename for sibling in info.siblings or ())
+    sizes = {sibling.rfilename: sibling.size for sibling in info.siblings or () if sibling.size is not None}
+    base = getattr(info.card_data, "base_model", None)
 
     fetched: dict[str, Path] = {}
 
@@ -199,12 +218,12 @@ def _on_hub(repo: str, revision: str | None, token: str | None) -> Source:
             fetched.update(dict.fromkeys(wanted, _download(repo, revision, token, wanted)))
         return fetched[min(wanted)]
 
-    return Source(repo, names, fetch)
+    return Source(repo, names, fetch, sizes, info.sha, base if isinstance(base, str) else None)
 
 
 def _in_cache(repo: str, revision: str | None, exc: Exception) -> Source:
     """The repository as it was fetched before, where the Hub cannot be asked now."""
-    for name in ("config.json", "model_index.json"):
+    for name in ("config.json", "model_index.json", "adapter_config.json"):
         config = try_to_load_from_cache(repo, name, revision=revision)
         if isinstance(config, str):
             return _in_folder(Path(config).parent, repo)

@@ -1,0 +1,337 @@
+"""Adapters, found and checked on the CPU; nothing of them is trusted before, and nothing large is fetched."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from zerokit.adapters import AdapterSpec
+from zerokit.engines.adapter_files import MAX_BYTES, Pair, Tensor, pairs, read_header, read_json
+from zerokit.engines.adapter_source import Found, locate, read_remote_header
+from zerokit.engines.source import EMBEDDED, shown
+from zerokit.errors import AdapterError, AdapterMismatch, RequestError, UsageError
+
+Kind = Literal["text", "image"]
+CONFIG = "adapter_config.json"
+
+_REPO = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}")
+_PLAIN = (True, False, None, "gaussian", "eva", "orthogonal")
+"""Ways to begin a training that leave the base's weights as they were."""
+_NOT_UNDERSTOOD = {
+    "use_dora": "DoRA",
+    "use_qalora": "QALoRA",
+    "use_bdlora": "BD-LoRA",
+    "alora_invocation_tokens": "activated LoRA",
+    "layer_replication": "layers that are repeated",
+    "modules_to_save": "layers that were trained along",
+    "trainable_token_indices": "tokens that were trained along",
+    "target_parameters": "LoRA on bare parameters",
+    "lora_bias": "biases that were trained along",
+    "arrow_config": "Arrow",
+    "kasa_config": "KaSA",
+    "monteclora_config": "Monte Carlo LoRA",
+    "velora_config": "VeLoRA",
+    "megatron_config": "Megatron",
+}
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """An adapter that was found, fetched and checked; small and picklable."""
+
+    spec: AdapterSpec
+    name: str
+    kind: Kind
+    path: Path
+    """A folder with adapter_config.json, or the .safetensors file."""
+    file: Path
+    """The .safetensors file."""
+    base: str | None
+    """The model that it was trained on, as adapter_config.json or the card says; None: not told."""
+    rank: int
+    """The largest of its layers."""
+    bytes: int
+    """Of the file."""
+    targets: tuple[str, ...]
+    """The kinds of layers that it changes, such as "q_proj"."""
+    sha256: str
+    """Of the file, and of adapter_config.json where there is one: what makes two adapters the same."""
+
+    def pairs(self) -> tuple[Pair, ...]:
+        """Its matrices, as the header of its file says now.
+
+        Raises:
+            AdapterError: the file is no longer what was checked.
+        """
+        return pairs(read_header(self.file))
+
+    def config(self) -> dict[str, Any]:
+        """What its adapter_config.json says; empty where there is none."""
+        return read_config(self.path / CONFIG) if self.path.is_dir() else {}
+
+
+def find_adapter(spec: AdapterSpec, *, kind: Kind, token: str | None = None, max_bytes: int = MAX_BYTES) -> Adapter:
+    """Find an adapter, check all that can be checked without its weights, and fetch it.
+
+    Args:
+        spec: where it is.
+        kind: of the model that it is for; one for text must have an adapter_config.json.
+        token: for a private or gated repository.
+        max_bytes: a larger file is refused before it is fetched.
+
+    Raises:
+        AdapterError: it is no LoRA adapter, too large, of too high a rank, damaged, or of a kind that is not
+            understood.
+        UnsafeWeights: its weights are pickles.
+        ModelNotFound: there is no such repository, folder or file.
+        GatedModel: its owner has not let this token in.
+        ModelError: the Hub cannot be asked.
+    """
+    check_name(spec.shown)
+    found = locate(spec, kind=kind, token=token)
+    if found.bytes > max_bytes:
+        raise AdapterError(
+            f'"{shown(found.weights)}" of "{found.name}" has {found.bytes / 1e9:.1f} GB, and at most '
+            f"{max_bytes / 1e9:.1f} GB are loaded."
+        )
+    if found.bytes < 10:
+        raise AdapterError(f'"{shown(found.weights)}" of "{found.name}" is empty.')
+    if found.config is None and kind == "text":
+        raise AdapterError(f'"{found.name}" has no {CONFIG}, which says how strongly its weights act.')
+    config = {} if found.config is None else read_config(found.fetch(found.config))
+    if found.remote:
+        pairs(read_remote_header(found, token))
+    file = found.fetch(found.weights)
+    layers = pairs(_whole(file, found))
+    return Adapter(
+        spec=spec,
+        name=spec.shown,
+        kind=kind,
+        path=file.parent if found.config is not None else file,
+        file=file,
+        base=_base(config, found),
+        rank=max(layer.rank for layer in layers),
+        bytes=found.bytes,
+        targets=tuple(sorted({layer.module.rpartition(".")[2] for layer in layers})),
+        sha256=_sha256([file] if found.config is None else [file, found.fetch(found.config)]),
+    )
+
+
+def base_of(spec: AdapterSpec, *, token: str | None = None) -> str | None:
+    """The name of the model that an adapter was trained on, without fetching its weights; None: not told.
+
+    Raises:
+        ModelError: as for `find_adapter`.
+    """
+    found = locate(spec, kind="text", token=token)
+    return _base({} if found.config is None else read_config(found.fetch(found.config)), found)
+
+
+def check_name(name: str) -> None:
+    """Raise AdapterError unless `name` can stand on a page and in a message."""
+    if not name.strip() or not name.isprintable() or set(name) & set("<>"):
+        raise AdapterError(f"{shown(ascii(name))} cannot be an adapter's name: give it another.")
+
+
+def read_config(file: Path) -> dict[str, Any]:
+    """An adapter_config.json, checked.
+
+    Raises:
+        AdapterError: it is damaged, not of a LoRA adapter, or of a kind of LoRA that is not understood.
+    """
+    config = read_json(file)
+    if str(config.get("peft_type")).upper() != "LORA":
+        raise AdapterError(f"The adapter is of type {shown(config.get('peft_type'))}, and only LoRA is understood.")
+    for name, what in _NOT_UNDERSTOOD.items():
+        if config.get(name):
+            raise AdapterError(f"The adapter uses {what} ({name}), which is not understood: only plain LoRA is.")
+    if config.get("bias", "none") != "none":
+        raise AdapterError("The adapter changes biases of its base (bias), which only merging could do.")
+    begun = config.get("init_lora_weights", True)
+    if not any(begun is plain or begun == plain for plain in _PLAIN):
+        raise AdapterError(f"The adapter was begun with {shown(begun)}, which changes the base's own weights.")
+    for name in ("r", "lora_alpha"):
+        value = config.get(name, 8)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1e6:
+            raise AdapterError(f"{name} is {shown(value)} in {CONFIG}, and must be a number above 0.")
+    return config
+
+
+def check_base(
+    adapter: Adapter, base_name: str, shapes: Mapping[str, Sequence[int]], *, any_base: bool = False
+) -> None:
+    """Raise AdapterMismatch unless an adapter fits a model.
+
+    Args:
+        adapter: from `find_adapter`.
+        base_name: the model, for the message and to be compared with what the adapter says.
+        shapes: of the weights of the model's modules, by the module's name.
+        any_base: let it be used with another model than it names, if its layers fit.
+    """
+    theirs = f'"{adapter.base}"' if adapter.base else "another model"
+    said = f'The adapter "{adapter.name}" was made for {theirs}, and the model is "{base_name}"'
+    layers = adapter.pairs()
+    strange = [layer.module for layer in layers if layer.module not in shapes]
+    if strange:
+        raise AdapterMismatch(f"{said}, which has {len(strange)} of {len(layers)} layers not: {shown(strange[0])}.")
+    for layer in layers:
+        if tuple(shapes[layer.module]) != layer.shape:
+            raise AdapterMismatch(
+                f"{said}: {shown(layer.module)} is {list(layer.shape)} in the adapter and "
+                f"{list(shapes[layer.module])} in the model."
+            )
+    if not any_base and _is_another(adapter.base, base_name):
+        raise AdapterMismatch(f"{said}.")
+
+
+def _is_another(theirs: str | None, ours: str) -> bool:
+    """Whether two names are of different models, as far as names tell: only two of repositories are compared."""
+    if theirs is None or not _REPO.fullmatch(theirs) or not _REPO.fullmatch(ours):
+        return False
+    return _stem(theirs) != _stem(ours)
+
+
+def _stem(repo: str) -> str:
+    """A repository's name without its owner, and without how its weights are stored."""
+    name = repo.rpartition("/")[2].lower()
+    return re.sub(r"[-_.](bnb|unsloth|4bit|8bit|int[48]|gptq|awq|fp16|bf16|fp8|hf|mirror|\d)(?=$|[-_.])", "", name)
+
+
+def _base(config: Mapping[str, Any], found: Found) -> str | None:
+    for name in (config.get("base_model_name_or_path"), found.base):
+        if isinstance(name, str) and (name == EMBEDDED or _REPO.fullmatch(name)):
+            return name
+    return None
+
+
+def _whole(file: Path, found: Found) -> dict[str, Tensor]:
+    """The header of a file that was fetched, if it is the one that was looked at before."""
+    if file.stat().st_size != found.bytes:
+        raise AdapterError(f'"{shown(file.name)}" was not fetched whole. Try again.')
+    return read_header(file)
+
+
+def _sha256(files: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as opened:
+            while part := opened.read(1 << 20):
+                digest.update(part)
+    return digest.hexdigest()
+
+
+class Shelf:
+    """An engine's adapters by name, and which of them are loaded in this process.
+
+    Each that is loaded has an internal name ("a0", "a1", ...), for names of people may not be attributes of modules.
+
+    Args:
+        adapters: found and checked.
+        room: how many that are not kept may be loaded at a time.
+
+    Raises:
+        UsageError: two have the same name.
+    """
+
+    def __init__(self, adapters: Iterable[Adapter], *, room: int = 8) -> None:
+        self._by_name: dict[str, Adapter] = {}
+        for adapter in adapters:
+            self.add(adapter)
+        self._room = room
+        self._kept: dict[str, str] = {}
+        self._loaded: OrderedDict[str, str] = OrderedDict()
+        self._count = 0
+
+    @property
+    def adapters(self) -> tuple[Adapter, ...]:
+        """In the order in which they were added."""
+        return tuple(self._by_name.values())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._by_name)
+
+    def add(self, adapter: Adapter) -> None:
+        """Put one more on the shelf.
+
+        Raises:
+            UsageError: there is one of that name.
+        """
+        if adapter.name in self._by_name:
+            raise UsageError(f'Two adapters are called "{adapter.name}": give one of them another name.')
+        self._by_name[adapter.name] = adapter
+
+    def keeps(self, adapter: Adapter) -> bool:
+        """Whether it stays loaded in this process and in all that are forked from it."""
+        return adapter.sha256 in self._kept
+
+    def get(self, name: str) -> Adapter:
+        """The adapter of that name.
+
+        Raises:
+            RequestError: there is none; the message names the nearest.
+        """
+        if name in self._by_name:
+            return self._by_name[name]
+        if not self.names:
+            raise RequestError(f'There is no adapter "{shown(name)}": this app has none.')
+        near = difflib.get_close_matches(name, self.names, n=1, cutoff=0.5)
+        hint = f'Did you mean "{near[0]}"?' if near else f"There are: {', '.join(self.names[:8])}."
+        raise RequestError(f'There is no adapter "{shown(name)}". {hint}')
+
+    def keep(self, adapter: Adapter, load: Callable[[Adapter, str], None]) -> None:
+        """Load an adapter that stays loaded."""
+        self._kept[adapter.sha256] = self._load(adapter, load)
+
+    def need(
+        self,
+        adapters: Sequence[Adapter],
+        load: Callable[[Adapter, str], None],
+        drop: Callable[[str], None],
+    ) -> dict[str, str]:
+        """Have `adapters` loaded, and drop what was used longest ago where they are too many.
+
+        Args:
+            adapters: what a call needs.
+            load: loads one under an internal name; where it fails, it leaves nothing behind.
+            drop: removes what has an internal name.
+
+        Returns:
+            The internal names, by the adapters' sha256.
+        """
+        wanted = {adapter.sha256: adapter for adapter in adapters}
+        for sha256, adapter in wanted.items():
+            if sha256 in self._kept:
+                continue
+            if sha256 not in self._loaded:
+                self._make_room(wanted.keys(), drop)
+                self._loaded[sha256] = self._load(adapter, load)
+            self._loaded.move_to_end(sha256)
+        return {sha256: self._kept.get(sha256) or self._loaded[sha256] for sha256 in wanted}
+
+    def forget(self, adapters: Iterable[Adapter], drop: Callable[[str], None]) -> None:
+        """Drop those of `adapters` that are loaded and not kept."""
+        for adapter in adapters:
+            internal = self._loaded.pop(adapter.sha256, None)
+            if internal is not None:
+                drop(internal)
+
+    def _make_room(self, wanted: Iterable[str], drop: Callable[[str], None]) -> None:
+        wanted = set(wanted)
+        while len(self._loaded) >= self._room:
+            oldest = next((sha256 for sha256 in self._loaded if sha256 not in wanted), None)
+            if oldest is None:
+                return
+            drop(self._loaded.pop(oldest))
+
+    def _load(self, adapter: Adapter, load: Callable[[Adapter, str], None]) -> str:
+        internal = f"a{self._count}"
+        self._count += 1
+        load(adapter, internal)
+        return internal
