@@ -10,7 +10,7 @@ from PIL import Image
 
 from zerokit.errors import RequestError
 from zerokit.pictures import opening
-from zerokit.pictures.mask import painted
+from zerokit.pictures.mask import painted, with_mask
 
 SIZE = (60, 40)
 BOX = (10, 5, 20, 15)
@@ -171,3 +171,70 @@ def test_what_was_given_stays_as_it_was():
     before = background.tobytes(), paint.tobytes()
     painted(edited(background, paint))
     assert (background.tobytes(), paint.tobytes()) == before
+
+
+def half(size, left, mode="L"):
+    """A mask that is white on its left, or on its right."""
+    made = Image.new(mode, size, "black")
+    made.paste("white", (0, 0, size[0] // 2, size[1]) if left else (size[0] // 2, 0, *size))
+    return made
+
+
+def test_a_mask_in_a_file_of_its_own_is_brought_to_the_size_of_the_picture():
+    image, mask = with_mask(Image.new("RGBA", (64, 40), (0, 0, 0, 0)), half((128, 80), left=True))
+    assert image.getpixel((0, 0)) == (255, 255, 255)
+    assert (mask.size, mask.mode, mask.getbbox()) == ((64, 40), "L", (0, 0, 32, 40))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGB", "P", "RGBA", "CMYK", "I;16"])
+def test_masks_of_any_mode(mode, tmp_path):
+    file = tmp_path / ("mask.tiff" if mode in ("CMYK", "I;16") else "mask.png")
+    grey = half((64, 40), left=False)
+    (grey.convert("I").point(lambda value: value * 257).convert("I;16") if mode == "I;16" else grey.convert(mode)).save(
+        file
+    )
+    assert with_mask(Image.new("RGB", (64, 40)), file)[1].getbbox() == (32, 0, 64, 40)
+
+
+def test_the_black_of_a_jpeg_is_black(tmp_path):
+    half((64, 48), left=True).save(tmp_path / "mask.jpg", quality=20)
+    assert with_mask(Image.new("RGB", (64, 48)), tmp_path / "mask.jpg")[1].getbbox() == (0, 0, 32, 48)
+
+
+def test_a_mask_that_is_transparent_where_nothing_changes():
+    mask = Image.new("RGBA", (64, 40), (0, 0, 0, 0))
+    mask.paste((0, 0, 0, 255), (0, 0, 32, 40))
+    assert with_mask(Image.new("RGB", (64, 40)), mask)[1].getbbox() == (0, 0, 32, 40)
+
+
+@pytest.mark.parametrize("upright", [True, False])
+def test_a_mask_for_a_picture_that_lies_on_its_side(upright, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # its left is above when it stands upright
+    Image.new("RGB", (64, 32)).save(tmp_path / "picture.png", exif=exif)
+    lying = half((64, 32), left=True)
+    mask = lying.transpose(Image.Transpose.ROTATE_270) if upright else lying
+    image, marked = with_mask(tmp_path / "picture.png", mask)
+    assert image.size == (32, 64)
+    assert marked.getbbox() == (0, 0, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("mask", "said"),
+    [
+        (Image.new("L", (96, 32), 255), "The mask is 96x32 and the picture 64x64"),
+        (Image.new("L", (64, 64), 0), "The mask is empty"),
+        (Image.new("L", (8, 8), 255), "The mask is 8 × 8 pixels"),
+        (b"nothing", "The mask is a text file"),
+        (None, "There is no mask"),
+    ],
+    ids=["other shape", "black", "small", "text", "none"],
+)
+def test_masks_that_are_refused(mask, said):
+    with pytest.raises(RequestError, match=said):
+        with_mask(Image.new("RGB", (64, 64)), mask)
+
+
+def test_a_picture_that_is_refused_is_called_a_picture():
+    with pytest.raises(RequestError, match="The picture is a text file"):
+        with_mask(b"nothing", Image.new("L", (64, 64), 255))

@@ -8,12 +8,14 @@ from typing import Any
 import gradio as gr
 
 from zerokit.blocks import canvas
+from zerokit.blocks.diffusion_page import whole as whole_number
 from zerokit.blocks.endpoint import document
 from zerokit.blocks.image_model import ImageModel
 from zerokit.blocks.visitor import left_s
 from zerokit.calls import Outcome, to_gradio
 from zerokit.errors import RequestError, ZeroKitError
-from zerokit.pictures.mask import painted
+from zerokit.pictures.mask import with_mask
+from zerokit.pictures.opening import open_picture
 from zerokit.quota import hub
 from zerokit.requests import ImageReply
 
@@ -32,10 +34,13 @@ def add_endpoint(model: ImageModel) -> None:
             gr.Number(None),
             whole(None),
             gr.Textbox(""),
-            gr.File(file_types=["image"]),
-            gr.File(file_types=["image"]),
+            gr.File(),
+            gr.File(),
             gr.Number(0.6),
         ]
+        for component in inputs:
+            if isinstance(component, gr.Number):  # Gradio rounds, and fails without a word on what is no number
+                component.preprocess = whole_number
         outputs = [gr.Gallery(label="Pictures", format="png"), gr.JSON(label="Details")]
         button = gr.Button("Generate")
     generate = _endpoint(model, outputs[0])
@@ -113,10 +118,10 @@ def _pictures(image: str | None, mask: str | None) -> dict[str, Any]:
         if mask is not None:
             raise RequestError("A mask needs the picture that it belongs to.")
         return {}
-    background, painted_mask = painted({"background": image, "layers": [] if mask is None else [mask]})
-    if mask is not None and painted_mask is None:
-        raise RequestError("The mask is empty: paint white where the picture shall change.")
-    return {"image": background, "mask": painted_mask}
+    if mask is None:
+        return {"image": open_picture(image)}
+    background, marked = with_mask(image, mask)
+    return {"image": background, "mask": marked}
 
 
 def _details(reply: ImageReply, outcome: Outcome) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from ..errors import RequestError
 from .opening import decoding, has_transparency, open_picture, orientation_of, reading
 
 WHAT = "edited picture"
+SHAPE_TOLERANCE = 0.03
+"""How much the aspect of a mask may differ from the picture's."""
 
 
 def painted(value: Any) -> tuple[Image.Image | None, Image.Image | None]:
@@ -37,6 +39,47 @@ def painted(value: Any) -> tuple[Image.Image | None, Image.Image | None]:
     if not isinstance(layers, list | tuple):
         raise RequestError("The layers of an edited picture are a list of pictures.")
     return _painted(value.get("background"), [layer for layer in layers if layer is not None])
+
+
+def with_mask(image: Any, mask: Any) -> tuple[Image.Image, Image.Image]:
+    """Picture and mask that come as two files.
+
+    Args:
+        image: as `open_picture` takes it.
+        mask: likewise; what is white in it is marked, or, where any of it is transparent, what is not.
+
+    Returns:
+        The picture as `open_picture` gives it, and a mask of the same size, mode "L", 255 where it is marked.
+
+    Raises:
+        RequestError: one of them cannot be opened, their shapes differ, or nothing is marked.
+    """
+    with reading(image, "picture") as original:
+        turn, lying = orientation_of(original), original.size
+        made = open_picture(original)
+    with reading(mask, "mask") as layer:
+        marked = _set(layer.convert("RGBA").getchannel("A")) if has_transparency(layer) else _bright(layer)
+    if turn is not None and not _same_shape(marked.size, made.size) and _same_shape(marked.size, lying):
+        marked = marked.transpose(turn)  # made for the picture on its side
+    if not _same_shape(marked.size, made.size):
+        raise RequestError(
+            f"The mask is {marked.width}x{marked.height} and the picture {made.width}x{made.height}: "
+            "they must have the same shape."
+        )
+    marked = _fitted(marked, made.size, None)
+    if marked.getbbox() is None:
+        raise RequestError("The mask is empty: paint white where the picture shall change.")
+    return made, marked
+
+
+def _same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    a, b = one[0] * other[1], one[1] * other[0]
+    return abs(a - b) <= SHAPE_TOLERANCE * max(a, b)
+
+
+def _bright(layer: Image.Image) -> Image.Image:
+    """255 where it is rather white than black; a JPEG's black is not all 0."""
+    return open_picture(layer, what="mask").convert("L").point([0] * 128 + [255] * 128)
 
 
 def _painted(background: Any, layers: list[Any]) -> tuple[Image.Image | None, Image.Image | None]:
