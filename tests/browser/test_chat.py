@@ -7,19 +7,12 @@ from pathlib import Path
 
 import pytest
 from gradio_client.exceptions import AppError
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 sys.path.append(str(Path(__file__).parents[1] / "emulator"))
 
 from chat_world import APPS, until, world
 
-CHROMIUM_ARGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 LONG = "Tell me a story"
 OVER = re.compile(r"^\d+ tokens?")
 PATIENCE_MS = 30_000
@@ -30,17 +23,6 @@ def space():
     with world(APPS / "chat.py", env={"CHAT_MODEL": "embedded", "CHAT_TOKENS": "256"}) as space:
         space.ask("Who are you?", max_new_tokens=64)  # so that what a test waits for is no cold start
         yield space
-
-
-@pytest.fixture(scope="module")
-def browser():
-    system = Path("/usr/bin/chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=str(system) if system.exists() else None, args=CHROMIUM_ARGS
-        )
-        yield browser
-        browser.close()
 
 
 class Chat:

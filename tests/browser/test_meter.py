@@ -7,7 +7,6 @@ import socket
 import threading
 import time
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 
 import fastapi
 import gradio as gr
@@ -15,7 +14,7 @@ import itsdangerous
 import pytest
 import uvicorn
 from fastapi.responses import HTMLResponse, JSONResponse
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from zerokit.quota import hub, words
 from zerokit.quota.meter import ZeroQuota
@@ -30,13 +29,6 @@ NOW = datetime.now(timezone.utc)
 LATER = NOW + timedelta(hours=5)
 HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
 expect.set_options(timeout=15_000)
-CHROMIUM_ARGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 def exact(left_s, **facts):
@@ -53,17 +45,6 @@ STATES = {
     "unknown": MeterState(can_sign_in=True, as_of=NOW),
     "paid": MeterState("exact", "pro", True, base_s=2400, left_s=0, overquota=True, overquota_used_s=200),
 }
-
-
-@pytest.fixture(scope="module")
-def browser():
-    system = Path("/usr/bin/chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=str(system) if system.exists() else None, args=CHROMIUM_ARGS
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
