@@ -1,6 +1,7 @@
 """What is settled of a request before a GPU is asked for."""
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -282,6 +283,18 @@ def test_of_several_text_encoders_the_longest_counts():
 
 def test_a_very_long_prompt_is_prepared_quickly(engine):
     assert prepare(engine, "word " * 19_000).notes[0].startswith("The last 18,")
+
+
+def test_prompts_are_prepared_while_pictures_are_made(engine):
+    def both(number):
+        note = prepare(engine, "word " * (10 + number)).notes
+        engine.generate(prepare(engine, "word " * 50, steps=1), Control())
+        return note
+
+    with ThreadPoolExecutor(6) as pool:
+        notes = list(pool.map(both, range(12)))
+    assert notes == [prepare(engine, "word " * (10 + number)).notes for number in range(12)]
+    assert all("words of the prompt were not read" in note for (note,) in notes)
 
 
 def test_a_tokenizer_without_a_limit_has_none():

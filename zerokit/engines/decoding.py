@@ -174,6 +174,13 @@ def preview(pipe: Any, latents: torch.Tensor) -> Image.Image | None:
         getattr(config, "shift_factor", None) or 0
     )
     weights = next(part.parameters())
+    if weights.dtype is torch.float16 and getattr(config, "force_upcast", False):
+        # Its pipeline decodes in fp32, too: SDXL's decoder overflows in fp16.
+        part.to(torch.float32)
+        try:
+            return preview(pipe, latents)
+        finally:
+            part.to(torch.float16)
     # The class's own: a guard on this decoder would take a preview for the picture.
     made = type(part).decode(part, small.to(weights.device, weights.dtype), return_dict=False)[0]
     if not torch.isfinite(made).all():

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from PIL import Image, ImageOps
+from tokenizers import Tokenizer
 
 from zerokit.engines.abilities import Abilities, token_limit
 from zerokit.errors import RequestError
@@ -71,7 +72,8 @@ class ImagePreparer:
         both_prompts: Callable[[float | None], bool],
     ) -> None:
         self._abilities = abilities
-        self._tokenizers, self._sequence = tokenizers, sequence
+        limits = [(token_counter(tokenizer), token_limit(tokenizer, sequence)) for tokenizer in tokenizers]
+        self._limits = [(count, limit) for count, limit in limits if limit is not None]
         self._steps_run, self._both_prompts = steps_run, both_prompts
 
     def prepare(self, request: ImageRequest) -> PreparedImage:
@@ -170,31 +172,34 @@ class ImagePreparer:
         """What to say of the end of a prompt that no text encoder reads; "" where all of it is read."""
         if not text.strip():
             return ""
-        unread = [self._unread_words(tokenizer, text) for tokenizer in self._tokenizers]
-        if not unread or None in unread:
+        if not self._limits or any(count(text) <= limit for count, limit in self._limits):
             return ""
-        words, limit = min(found for found in unread if found is not None)
+        words, limit = min((_unread_words(text, count, limit), limit) for count, limit in self._limits)
         if words < 2:
             return f"The end of the {name} was not read: this model reads {limit:,} tokens."
         return f"The last {words:,} words of the {name} were not read: this model reads {limit:,} tokens."
 
-    def _unread_words(self, tokenizer: Any, text: str) -> tuple[int, int] | None:
-        """How many words are too many, and the limit; None where all fit."""
-        limit = token_limit(tokenizer, self._sequence)
-        if limit is None:
-            return None
 
-        def fits(part: str) -> bool:
-            return len(tokenizer(part, truncation=False, verbose=False)["input_ids"]) <= limit
+def token_counter(tokenizer: Any) -> Callable[[str], int]:
+    """What counts the tokens of a text, from several threads at once."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return lambda text: len(tokenizer(text, truncation=False, verbose=False)["input_ids"])
+    # The pipeline changes its own one at every call, and two threads at one may fail ("Already borrowed").
+    own = Tokenizer.from_str(backend.to_str())
+    own.no_truncation()
+    own.no_padding()
+    return lambda text: len(own.encode(text).ids)
 
-        if fits(text):
-            return None
-        words = text.split()
-        low, high = 0, len(words) - 1
-        while low < high:
-            middle = (low + high + 1) // 2
-            low, high = (middle, high) if fits(" ".join(words[:middle])) else (low, middle - 1)
-        return len(words) - low, limit
+
+def _unread_words(text: str, count: Callable[[str], int], limit: int) -> int:
+    """How many words at the end of a text are not among its first `limit` tokens."""
+    words = text.split()
+    low, high = 0, len(words) - 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if count(" ".join(words[:middle])) <= limit else (low, middle - 1)
+    return len(words) - low
 
 
 def rounded(side: int, multiple: int) -> int:
