@@ -79,11 +79,13 @@ def until(holds: Callable[[], object], timeout_s: float = 8.0) -> float:
 
 
 @contextmanager
-def world(app: Path, *, env: dict[str, str] | None = None, **emulator: object) -> Iterator[World]:
-    """Run one app; at the end no thread and no process of it is left."""
+def world(
+    app: Path, *, env: dict[str, str] | None = None, ready_s: float = 300.0, **emulator: object
+) -> Iterator[World]:
+    """Run one app; at the end no thread and no process of it is left. It starts slowly where many others compute."""
     threads = set(threading.enumerate())
     with ZeroGPU("free", **emulator) as z:
-        running = z.run(app, env={"ZEROKIT_HOME": "off", **(env or {})})
+        running = z.run(app, env={"ZEROKIT_HOME": "off", **(env or {})}, timeout_s=ready_s)
         group = running.process.pid
         it = World(z, running)
         yield it
