@@ -309,9 +309,9 @@ def test_any_other_error_passes_after_a_last_report(babbler, broken):
 def test_reading_the_prompt_in_parts_changes_nothing(babbler):
     prepared = babbler.prepare(ChatRequest((Message("user", "word " * 30),), temperature=0, max_new_tokens=10))
     rows = [watch.Row(prepared, babbler.tokenizer, frozenset(), frozenset()) for _ in range(2)]
-    with torch.inference_mode():
-        babbler._generate(rows[:1], watch.Desk(rows[:1], Control(), batched=False))
-        babbler._generate(rows[1:], watch.Desk(rows[1:], Control(), batched=False), prefill_chunk_size=50)
+    with torch.inference_mode(), babbler._adapters.turn([prepared], Control()) as turn:
+        babbler._generate(rows[:1], watch.Desk(rows[:1], Control(), batched=False), turn)
+        babbler._generate(rows[1:], watch.Desk(rows[1:], Control(), batched=False), turn, prefill_chunk_size=50)
     assert rows[0].ids == rows[1].ids
 
 

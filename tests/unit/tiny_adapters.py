@@ -17,7 +17,7 @@ def save(folder: Path, model, *, seed: int = 1, base: str = "embedded", strength
     """An adapter for `model`, which stays as it is."""
     values = {"r": 4, "lora_alpha": 4, "target_modules": list(LINEAR), "task_type": "CAUSAL_LM"} | settings
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore")  # of peft, while it trains
         torch.manual_seed(seed)
         adapted = peft.get_peft_model(copy.deepcopy(model).float(), peft.LoraConfig(**values))
         for name, weights in adapted.named_parameters():

@@ -1,4 +1,4 @@
-"""What a file of LoRA weights says of itself in its header, checked before anything of it is loaded."""
+"""What an adapter's files say of themselves, its config and the header of its weights, checked before it is loaded."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 from zerokit.engines.source import shown
 from zerokit.errors import AdapterError
 
+CONFIG = "adapter_config.json"
 MAX_RANK = 1024
 MAX_BYTES = 2_000_000_000
 """Of one file; the largest adapters of common use have a few hundred megabytes."""
@@ -22,6 +23,25 @@ MAX_TENSORS = 20_000
 MAX_DEPTH = 20
 """Of JSON."""
 
+_PLAIN = (True, False, None, "gaussian", "eva", "orthogonal")
+"""Ways to begin a training that leave the base's weights as they were."""
+_NOT_UNDERSTOOD = {
+    "use_dora": "DoRA",
+    "use_qalora": "QALoRA",
+    "use_bdlora": "BD-LoRA",
+    "alora_invocation_tokens": "activated LoRA",
+    "layer_replication": "layers that are repeated",
+    "modules_to_save": "layers that were trained along",
+    "trainable_token_indices": "tokens that were trained along",
+    "target_parameters": "LoRA on bare parameters",
+    "lora_bias": "biases that were trained along",
+    "arrow_config": "Arrow",
+    "kasa_config": "KaSA",
+    "monteclora_config": "Monte Carlo LoRA",
+    "velora_config": "VeLoRA",
+    "megatron_config": "Megatron",
+}
+
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
 _KEY = re.compile(r"[\w./-]{1,300}")
 _SIDES = (
@@ -29,6 +49,8 @@ _SIDES = (
     ("up", re.compile(r"\.(?:lora_B|lora_embedding_B|lora_up|lora\.up|lora_linear_layer\.up)(?:\.\w+)??$")),
 )
 _ALPHA = re.compile(r"\.(?:alpha|lora\.alpha)$")
+_COPY = re.compile(r"\.base_layer\.weight$")
+"""A copy of the base's embeddings, which peft saves along where they are among the targets."""
 
 Entry = tuple[str, tuple[int, ...], tuple[int, int]]
 """A tensor as a header has it: dtype, shape, and where it begins and ends."""
@@ -92,6 +114,30 @@ def parse_json(raw: bytes, name: str) -> dict[str, Any]:
 def _depth(value: Any, most: int = MAX_DEPTH + 1) -> int:
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return 1 + max((_depth(item, most - 1) for item in inside), default=0) if most > 0 else 1
+
+
+def read_config(file: Path) -> dict[str, Any]:
+    """An adapter_config.json, checked.
+
+    Raises:
+        AdapterError: it is damaged, not of a LoRA adapter, or of a kind of LoRA that is not understood.
+    """
+    config = read_json(file)
+    if str(config.get("peft_type")).upper() != "LORA":
+        raise AdapterError(f"The adapter is of type {shown(config.get('peft_type'))}, and only LoRA is understood.")
+    for name, what in _NOT_UNDERSTOOD.items():
+        if config.get(name):
+            raise AdapterError(f"The adapter uses {what} ({name}), which is not understood: only plain LoRA is.")
+    if config.get("bias", "none") != "none":
+        raise AdapterError("The adapter changes biases of its base (bias), which only merging could do.")
+    begun = config.get("init_lora_weights", True)
+    if not any(begun is plain or begun == plain for plain in _PLAIN):
+        raise AdapterError(f"The adapter was begun with {shown(begun)}, which changes the base's own weights.")
+    for name in ("r", "lora_alpha"):
+        value = config.get(name, 8)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1e6:
+            raise AdapterError(f"{name} is {shown(value)} in {CONFIG}, and must be a number above 0.")
+    return config
 
 
 def read_header(file: Path) -> dict[str, Tensor]:
@@ -162,7 +208,7 @@ def pairs(header: Mapping[str, Tensor]) -> tuple[Pair, ...]:
     strangers = []
     for key in header:
         side, module = _side(key)
-        if side is None and not _ALPHA.search(key):
+        if side is None and not _ALPHA.search(key) and not _COPY.search(key):
             strangers.append(key)
         elif side is not None and halves.setdefault(module, {}).setdefault(side, key) != key:
             raise AdapterError(f"The module {shown(module)} has its {side} matrix twice.")

@@ -13,11 +13,10 @@ from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 
 from zerokit import settings
 from zerokit.adapters import AdapterSpec
-from zerokit.engines.adapter_files import MAX_HEADER_BYTES, MAX_JSON_BYTES, Entry, Tensor, checked_header
+from zerokit.engines.adapter_files import CONFIG, MAX_HEADER_BYTES, MAX_JSON_BYTES, Entry, Tensor, checked_header
 from zerokit.engines.source import PICKLES, Source, find, listed, shown
 from zerokit.errors import AdapterError, GatedModel, ModelError, ModelNotFound, UnsafeWeights
 
-_CONFIG = "adapter_config.json"
 _USUAL = {"text": "adapter_model.safetensors", "image": "pytorch_lora_weights.safetensors"}
 _WEIGHT_NAME = re.compile(r"[\w .()+@-]{1,200}(/[\w .()+@-]{1,200}){0,4}")
 """Without the signs of a pattern: the Hub's client takes names as patterns."""
@@ -61,12 +60,12 @@ def locate(spec: AdapterSpec, *, kind: str, token: str | None) -> Found:
     if weights not in source.files:
         there = sorted(name for name in source.files if name.endswith(".safetensors"))
         raise AdapterError(f'"{source.name}" has no file "{shown(weights)}". There are: {listed(there)}')
-    config = str(PurePosixPath(weights).with_name(_CONFIG))
+    config = str(PurePosixPath(weights).with_name(CONFIG))
     remote = source.commit is not None
 
     def fetch(name: str) -> Path:
         if remote and name == config and source.sizes.get(name, 0) > MAX_JSON_BYTES:
-            raise AdapterError(f'{_CONFIG} of "{source.name}" is too large: {source.sizes[name]:,} bytes.')
+            raise AdapterError(f'{CONFIG} of "{source.name}" is too large: {source.sizes[name]:,} bytes.')
         file = source.fetch([name]) / name
         if not remote:
             _check_inside(file, source.fetch([]), source.name)
@@ -124,7 +123,7 @@ def _one_file(file: Path) -> Found:
         raise UnsafeWeights(f'"{shown(file.name)}" is a pickle file.')
     if not file.name.endswith(".safetensors"):
         raise AdapterError(f'"{shown(file.name)}" is no .safetensors file.')
-    config = _CONFIG if (file.parent / _CONFIG).is_file() else None
+    config = CONFIG if (file.parent / CONFIG).is_file() else None
     return Found(file.name, file.name, config, file.stat().st_size, lambda name: file.parent / name)
 
 

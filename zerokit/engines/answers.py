@@ -59,6 +59,18 @@ class TextDecoder:
         return text
 
 
+def end_ids(config: Any, tokenizer: Any) -> frozenset[int]:
+    """Ids that end an answer: those of the model's settings and the tokenizer's, which often differ."""
+    own = config.eos_token_id
+    ids = {*(own if isinstance(own, list) else [own]), tokenizer.eos_token_id}
+    return frozenset(token for token in ids if token is not None)
+
+
+def think_ids(tokenizer: Any) -> frozenset[int]:
+    """Ids of the reasoning marks: text for us, even where the tokenizer calls them special."""
+    return frozenset(i for i, token in tokenizer.added_tokens_decoder.items() if token.content in (THINK, END_THINK))
+
+
 def split_reasoning(text: str, *, opened: bool) -> tuple[str, str]:
     """What the model thought, and its answer.
 

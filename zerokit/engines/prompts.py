@@ -12,8 +12,9 @@ from typing import Any
 
 import jinja2
 
+from zerokit.engines.shelf import Adapter
 from zerokit.errors import RequestError
-from zerokit.requests import MAX_SEED, ChatRequest, Message
+from zerokit.requests import MAX_SEED, AdapterChoice, ChatRequest, Message
 
 DEFAULT_CONTEXT_TOKENS = 8192
 """For a model that names no limit."""
@@ -43,10 +44,23 @@ class PreparedChat:
     go_on: bool = False
     reasoning_open: bool = False
     """The prompt ends inside the model's reasoning."""
+    adapters: tuple[AdapterChoice, ...] = ()
+    """Active in this answer and in no other."""
+    extra: tuple[Adapter, ...] = ()
+    """Those of them that the worker does not have yet: checked, and loaded when the answer needs them."""
 
     @property
     def prompt_tokens(self) -> int:
         return len(self.ids)
+
+    @property
+    def chosen(self) -> tuple[AdapterChoice, ...]:
+        """The adapters that really act."""
+        return tuple(choice for choice in self.adapters if choice.weight)
+
+    @property
+    def active_adapters(self) -> int:
+        return len(self.chosen)
 
 
 @dataclass(frozen=True)
@@ -64,6 +78,11 @@ class PreparedBatch:
     def max_new_tokens(self) -> int:
         return max(chat.max_new_tokens for chat in self.chats)
 
+    @property
+    def active_adapters(self) -> int:
+        """Of the answer that has the most."""
+        return max(chat.active_adapters for chat in self.chats)
+
 
 class PromptWriter:
     """Writes conversations down with a tokenizer's chat template.
@@ -78,8 +97,12 @@ class PromptWriter:
         self._context_tokens = context_tokens
         self._control = _control_tokens(tokenizer)
 
-    def prepare(self, request: ChatRequest) -> PreparedChat:
+    def prepare(self, request: ChatRequest, extra: tuple[Adapter, ...] = ()) -> PreparedChat:
         """The request as token ids, without its oldest messages where the context is too small for all.
+
+        Args:
+            request: what is asked.
+            extra: adapters that it needs and the worker does not have yet.
 
         Raises:
             RequestError: the last message alone does not fit, or the chat template refuses the conversation.
@@ -99,6 +122,8 @@ class PromptWriter:
             reasoning_open=_opens_reasoning(request.messages[-1].content)
             if request.go_on
             else text.rstrip().endswith(THINK),
+            adapters=request.adapters,
+            extra=extra,
         )
 
     def _fit(

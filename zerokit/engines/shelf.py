@@ -12,33 +12,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from zerokit.adapters import AdapterSpec
-from zerokit.engines.adapter_files import MAX_BYTES, Pair, Tensor, pairs, read_header, read_json
+from zerokit.engines.adapter_files import CONFIG, MAX_BYTES, Pair, Tensor, pairs, read_config, read_header
 from zerokit.engines.adapter_source import Found, locate, read_remote_header
 from zerokit.engines.source import EMBEDDED, shown
 from zerokit.errors import AdapterError, AdapterMismatch, RequestError, UsageError
 
 Kind = Literal["text", "image"]
-CONFIG = "adapter_config.json"
 
 _REPO = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}")
-_PLAIN = (True, False, None, "gaussian", "eva", "orthogonal")
-"""Ways to begin a training that leave the base's weights as they were."""
-_NOT_UNDERSTOOD = {
-    "use_dora": "DoRA",
-    "use_qalora": "QALoRA",
-    "use_bdlora": "BD-LoRA",
-    "alora_invocation_tokens": "activated LoRA",
-    "layer_replication": "layers that are repeated",
-    "modules_to_save": "layers that were trained along",
-    "trainable_token_indices": "tokens that were trained along",
-    "target_parameters": "LoRA on bare parameters",
-    "lora_bias": "biases that were trained along",
-    "arrow_config": "Arrow",
-    "kasa_config": "KaSA",
-    "monteclora_config": "Monte Carlo LoRA",
-    "velora_config": "VeLoRA",
-    "megatron_config": "Megatron",
-}
 
 
 @dataclass(frozen=True)
@@ -137,30 +118,6 @@ def check_name(name: str) -> None:
     """Raise AdapterError unless `name` can stand on a page and in a message."""
     if not name.strip() or not name.isprintable() or set(name) & set("<>"):
         raise AdapterError(f"{shown(ascii(name))} cannot be an adapter's name: give it another.")
-
-
-def read_config(file: Path) -> dict[str, Any]:
-    """An adapter_config.json, checked.
-
-    Raises:
-        AdapterError: it is damaged, not of a LoRA adapter, or of a kind of LoRA that is not understood.
-    """
-    config = read_json(file)
-    if str(config.get("peft_type")).upper() != "LORA":
-        raise AdapterError(f"The adapter is of type {shown(config.get('peft_type'))}, and only LoRA is understood.")
-    for name, what in _NOT_UNDERSTOOD.items():
-        if config.get(name):
-            raise AdapterError(f"The adapter uses {what} ({name}), which is not understood: only plain LoRA is.")
-    if config.get("bias", "none") != "none":
-        raise AdapterError("The adapter changes biases of its base (bias), which only merging could do.")
-    begun = config.get("init_lora_weights", True)
-    if not any(begun is plain or begun == plain for plain in _PLAIN):
-        raise AdapterError(f"The adapter was begun with {shown(begun)}, which changes the base's own weights.")
-    for name in ("r", "lora_alpha"):
-        value = config.get(name, 8)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1e6:
-            raise AdapterError(f"{name} is {shown(value)} in {CONFIG}, and must be a number above 0.")
-    return config
 
 
 def check_base(
@@ -287,7 +244,8 @@ class Shelf:
 
     def keep(self, adapter: Adapter, load: Callable[[Adapter, str], None]) -> None:
         """Load an adapter that stays loaded."""
-        self._kept[adapter.sha256] = self._load(adapter, load)
+        if adapter.sha256 not in self._kept:
+            self._kept[adapter.sha256] = self._load(adapter, load)
 
     def need(
         self,

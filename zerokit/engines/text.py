@@ -10,13 +10,17 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
+from zerokit.adapters import AdapterSpec
 from zerokit.control import Control
 from zerokit.engines import placement
+from zerokit.engines.answers import end_ids, think_ids
 from zerokit.engines.prompts import PreparedBatch, PreparedChat, PromptWriter, context_tokens
 from zerokit.engines.sampling import Sampler
+from zerokit.engines.shelf import Adapter, base_of, find_adapter
+from zerokit.engines.text_adapters import NotByRow, TextAdapters, Turn, runs
 from zerokit.engines.text_loading import load
 from zerokit.engines.watch import Desk, Row, Watch
-from zerokit.errors import NonFinite, OutOfMemory, RequestError
+from zerokit.errors import AdapterError, NonFinite, OutOfMemory, RequestError, UsageError
 from zerokit.requests import ChatReply, ChatRequest
 
 PREFILL_CHUNK_TOKENS = 256
@@ -32,7 +36,11 @@ class TextEngine:
     `prepare` returns.
 
     Args:
-        model: a repository on the Hub, a folder, or "embedded" for the small model that comes with ZeroKit.
+        model: a repository on the Hub, a folder, or "embedded" for the small model that comes with ZeroKit; None: the
+            one that the first adapter names as its base.
+        adapters: LoRA adapters that a request can choose, alone or several at once, each as strongly as it likes.
+        merge: one adapter that is always active: added to the weights once, so that no token takes longer for it.
+        any_base: use adapters that name another base as well, where their layers fit.
         revision: branch, tag or commit of the repository.
         token: for a private or gated repository; None uses the one the Hub's client knows.
         dtype: "float16", "bfloat16", "float32", or "auto" for the checkpoint's own. Where there is no card, half
@@ -52,14 +60,22 @@ class TextEngine:
 
     def __init__(
         self,
-        model: str | Path,
+        model: str | Path | None = None,
         *,
+        adapters: Sequence[AdapterSpec | str | Path] = (),
+        merge: AdapterSpec | str | Path | None = None,
+        any_base: bool = False,
         revision: str | None = None,
         token: str | None = None,
         dtype: str | torch.dtype = "float16",
         quantization: Any = None,
         trust_remote_code: bool = False,
     ) -> None:
+        specs = [AdapterSpec.of(given) for given in adapters]
+        merged = [] if merge is None else [AdapterSpec.of(merge)]
+        if model is None:
+            model = _base_of([*merged, *specs], token)
+        found = [find_adapter(spec, kind="text", token=token) for spec in (*merged, *specs)]
         loaded = load(
             model,
             revision=revision,
@@ -70,14 +86,19 @@ class TextEngine:
         )
         self.name = loaded.name
         self.model, self.tokenizer = loaded.model, loaded.tokenizer
+        self._adapters = TextAdapters(self.model, self.name, any_base=any_base)
+        if merged:
+            self._adapters.merge(found.pop(0), merged[0].weight)
+        for adapter in found:
+            self._adapters.add(adapter)
         self.packed_bytes = placement.place(self.model, quantized=quantization is not None)
         self.context_tokens = context_tokens(self.model.config, self.tokenizer)
         own: GenerationConfig = self.model.generation_config
         self.sampling = {name: value for name in _SAMPLING if (value := getattr(own, name, None)) is not None}
         """What the model's makers recommend: temperature, top_p, top_k, where they say."""
         self._prompts = PromptWriter(self.tokenizer, self.context_tokens)
-        self._end_ids = _end_ids(own, self.tokenizer)
-        self._skipped = (frozenset(self.tokenizer.all_special_ids) | self._end_ids) - _think_ids(self.tokenizer)
+        self._end_ids = end_ids(own, self.tokenizer)
+        self._skipped = (frozenset(self.tokenizer.all_special_ids) | self._end_ids) - think_ids(self.tokenizer)
         self._settle(own)
 
     def _settle(self, own: GenerationConfig) -> None:
@@ -96,16 +117,41 @@ class TextEngine:
         pads = (own.pad_token_id, self.tokenizer.pad_token_id, *sorted(self._end_ids), 0)
         self._pad_id = own.pad_token_id = next(pad for pad in pads if pad is not None)
 
-    def prepare(self, request: ChatRequest) -> PreparedChat:
-        """The request as the model reads it, cut to the context. CPU work, for the main process.
+    @property
+    def adapters(self) -> tuple[Adapter, ...]:
+        """Those that a request can choose, by their names."""
+        return self._adapters.shelf.adapters
+
+    def find_adapter(self, spec: AdapterSpec | str | Path, *, token: str | None = None) -> Adapter:
+        """An adapter that is not the engine's own, checked and found to fit, for `prepare(extra=...)`.
 
         Raises:
-            RequestError: the last message alone is too long, or the chat template refuses the conversation.
+            AdapterMismatch: it is for another model.
+            ModelError: it cannot be used; a subclass where the reason is a common one.
         """
-        return self._prompts.prepare(request)
+        adapter = find_adapter(AdapterSpec.of(spec), kind="text", token=token)
+        self._adapters.check(adapter)
+        return adapter
 
-    def prepare_batch(self, requests: Sequence[ChatRequest]) -> PreparedBatch:
-        """Several requests for one call.
+    def prepare(self, request: ChatRequest, *, extra: Sequence[Adapter] = ()) -> PreparedChat:
+        """The request as the model reads it, cut to the context. CPU work, for the main process.
+
+        Args:
+            request: what is asked.
+            extra: adapters from `find_adapter` that the request can name besides the engine's own; they are loaded
+                for this one answer.
+
+        Raises:
+            RequestError: the last message alone is too long, the chat template refuses the conversation, or there is
+                no adapter of a name.
+        """
+        shelf, own = self._adapters.shelf, {adapter.name: adapter for adapter in extra}
+        named = [own.get(choice.name) or shelf.get(choice.name) for choice in request.adapters]
+        away = tuple(adapter for adapter in named if not shelf.keeps(adapter))
+        return self._prompts.prepare(request, away)
+
+    def prepare_batch(self, requests: Sequence[ChatRequest], *, extra: Sequence[Adapter] = ()) -> PreparedBatch:
+        """Several requests for one call, each with its own adapters; `extra` as for `prepare`.
 
         Raises:
             RequestError: there is none, or one of them cannot be used; the message says which.
@@ -115,7 +161,7 @@ class TextEngine:
         chats = []
         for number, request in enumerate(requests, 1):
             try:
-                chats.append(self.prepare(request))
+                chats.append(self.prepare(request, extra=extra))
             except RequestError as exc:
                 raise RequestError(f"Question {number} of {len(requests)}: {exc.message}") from exc
         return PreparedBatch(tuple(chats))
@@ -152,10 +198,11 @@ class TextEngine:
         desk = Desk(rows, control, batched=batched)
         control.report(0, sum(chat.max_new_tokens for chat in chats), "Reading")
         try:
-            with torch.inference_mode():
-                # transformers takes one repetition penalty for a whole batch
-                for penalty in sorted({chat.repetition_penalty for chat in chats}):
-                    self._run([row for row in rows if row.chat.repetition_penalty == penalty], desk)
+            with self._adapters.turn(chats, control) as turn, torch.inference_mode():
+                if turn is None:
+                    desk.stopped()
+                else:
+                    self._run_all(rows, desk, turn)
         except Exception:
             # Whatever ends the call, what was made goes out first.
             desk.ended = "interrupted"
@@ -163,13 +210,23 @@ class TextEngine:
             raise
         return desk.report(whole=True)
 
-    def _run(self, rows: Sequence[Row], desk: Desk) -> None:
+    def _run_all(self, rows: Sequence[Row], desk: Desk, turn: Turn) -> None:
+        """Answer `rows`, as many at a time as can go together."""
+        try:
+            for members in runs([row.chat for row in rows], by_row=self._adapters.by_row):
+                self._run([rows[place] for place in members], desk, turn)
+        except NotByRow:
+            # Some layers of the model, such as experts, see tokens and not rows. Nothing was made of that batch yet.
+            self._adapters.by_row = False
+            self._run_all(rows, desk, turn)
+
+    def _run(self, rows: Sequence[Row], desk: Desk, turn: Turn) -> None:
         """Answer `rows` together, or in halves where the memory is too small; what was made already is kept."""
         rows = [row for row in rows if not row.closed]
         if not rows or desk.stopped():
             return
         try:
-            self._generate(rows, desk)
+            self._generate(rows, desk, turn)
             return
         except RuntimeError as exc:
             if not _is_out_of_memory(exc):
@@ -178,17 +235,17 @@ class TextEngine:
         _free()
         if len(rows) > 1:
             middle = (len(rows) + 1) // 2
-            self._run(rows[:middle], desk)
-            self._run(rows[middle:], desk)
+            self._run(rows[:middle], desk, turn)
+            self._run(rows[middle:], desk, turn)
             return
         try:
-            self._generate(rows, desk, prefill_chunk_size=PREFILL_CHUNK_TOKENS)
+            self._generate(rows, desk, turn, prefill_chunk_size=PREFILL_CHUNK_TOKENS)
         except RuntimeError as exc:
             if _is_out_of_memory(exc):
                 raise _too_large(rows[0], exc) from exc
             raise
 
-    def _generate(self, rows: Sequence[Row], desk: Desk, **settings: Any) -> None:
+    def _generate(self, rows: Sequence[Row], desk: Desk, turn: Turn, **settings: Any) -> None:
         """Go on with `rows`, all of which have equally many new ids, until each is closed or the call must end."""
         chats = [row.chat for row in rows]
         made = len(rows[0].ids)
@@ -201,13 +258,14 @@ class TextEngine:
             **settings,
         )
         try:
-            self.model.generate(
-                ids,
-                attention_mask=mask,
-                generation_config=config,
-                logits_processor=LogitsProcessorList([sampler]),
-                stopping_criteria=StoppingCriteriaList([watch]),
-            )
+            with turn.active(chats):
+                self.model.generate(
+                    ids,
+                    attention_mask=mask,
+                    generation_config=config,
+                    logits_processor=LogitsProcessorList([sampler]),
+                    stopping_criteria=StoppingCriteriaList([watch]),
+                )
         except RuntimeError as exc:
             if _is_out_of_memory(exc):
                 watch.collect()
@@ -217,25 +275,22 @@ class TextEngine:
             raise NonFinite(f"The model computed NaN or infinity after {count:,} tokens.")
 
 
+def _base_of(specs: Sequence[AdapterSpec], token: str | None) -> str:
+    """The model that the first of the adapters was made for."""
+    if not specs:
+        raise UsageError("A chat engine needs a model, or an adapter that names one.")
+    base = base_of(specs[0], token=token)
+    if base is None:
+        raise AdapterError(f'The adapter "{specs[0].shown}" does not say which model it is for: name the model.')
+    return base
+
+
 def _left_padded(rows: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Ids and attention mask (rows, longest): a decoder goes on at the right end."""
     longest = max(map(len, rows))
     ids = [[pad_id] * (longest - len(row)) + list(row) for row in rows]
     mask = [[0] * (longest - len(row)) + [1] * len(row) for row in rows]
     return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
-
-
-def _end_ids(config: GenerationConfig, tokenizer: Any) -> frozenset[int]:
-    """Ids that end an answer: those of the model's settings and the tokenizer's, which often differ."""
-    own = config.eos_token_id
-    ids = {*(own if isinstance(own, list) else [own]), tokenizer.eos_token_id}
-    return frozenset(token for token in ids if token is not None)
-
-
-def _think_ids(tokenizer: Any) -> frozenset[int]:
-    """Ids of the reasoning marks: text for us, even where the tokenizer calls them special."""
-    marks = ("<think>", "</think>")
-    return frozenset(i for i, token in tokenizer.added_tokens_decoder.items() if token.content in marks)
 
 
 def _is_out_of_memory(exc: RuntimeError) -> bool:

@@ -1,0 +1,296 @@
+"""Adapters in the layers of a chat model: loaded beside the base, and set anew for every call."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from peft import LoraConfig
+from peft.tuners.lora import LoraLayer, LoraModel
+from safetensors import safe_open
+
+from zerokit.control import Control
+from zerokit.engines.adapter_files import Pair
+from zerokit.engines.prompts import PreparedChat
+from zerokit.engines.shelf import Adapter, Shelf, check_base
+from zerokit.engines.turns import Turns
+from zerokit.errors import AdapterError
+
+RESIDENT = 16
+"""Adapters that are loaded beside the base when the engine starts, and so travel with its weights."""
+ROOM = 8
+"""Others that may be loaded in one process at a time."""
+NONE = "__base__"
+"""What peft calls no adapter, where each row of a batch has its own."""
+
+Weights = Mapping[str, float]
+"""How strongly each adapter acts, by its internal name."""
+
+
+class NotByRow(Exception):
+    """A layer does not see the rows of the batch as such, so they cannot have different adapters."""
+
+
+class TextAdapters:
+    """The adapters of one engine.
+
+    What is active lies on the model's layers, so a call with adapters must be alone with them, while calls without
+    any run side by side: `turn` sees to that. Nothing stays active between calls.
+
+    Args:
+        model: on the CPU, in its load dtype; layers with adapters are put into it in place.
+        base_name: of the model, for messages.
+        any_base: let adapters be used that name another base, if their layers fit.
+    """
+
+    def __init__(self, model: torch.nn.Module, base_name: str, *, any_base: bool = False) -> None:
+        self.shelf = Shelf((), room=ROOM)
+        self.by_row = True
+        """Whether rows of one batch can have different adapters."""
+        self._model = model
+        self._base_name, self._any_base = base_name, any_base
+        self._shapes = _shapes(model)
+        self._load_dtype = next(model.parameters()).dtype
+        self._tuner: Any = None
+        self._layers: dict[str, Any] = {}
+        self._active = False
+        self._turns = Turns()
+
+    def check(self, adapter: Adapter) -> None:
+        """Raise AdapterMismatch unless the adapter fits the model."""
+        check_base(adapter, self._base_name, self._shapes, any_base=self._any_base)
+
+    def merge(self, adapter: Adapter, weight: float) -> None:
+        """Add an adapter to the base's own weights, for good.
+
+        Raises:
+            AdapterError: it does not fit, or its weights are damaged.
+        """
+        self.check(adapter)
+        self._load(adapter, "merged")
+        self._set({"merged": weight})
+        try:
+            with _quiet():
+                self._tuner.merge_and_unload(safe_merge=True)
+        except ValueError as exc:
+            raise AdapterError(f'The adapter "{adapter.name}" cannot be merged: its weights are not finite.') from exc
+        self._tuner, self._layers = None, {}
+
+    def add(self, adapter: Adapter) -> None:
+        """Put an adapter on the shelf; the first ones are loaded right away and stay.
+
+        Raises:
+            AdapterError: it does not fit, or its weights are damaged.
+            UsageError: there is one of that name.
+        """
+        self.check(adapter)
+        self.shelf.add(adapter)
+        if len(self.shelf.names) <= RESIDENT:
+            self.shelf.keep(adapter, self._load)
+
+    @contextmanager
+    def turn(self, chats: Sequence[PreparedChat], control: Control) -> Iterator[Turn | None]:
+        """Have the adapters of a call loaded, and be the only one who uses them.
+
+        Yields:
+            What to set them with; None where the call must end before its turn came.
+        """
+        alone = any(chat.chosen for chat in chats) or self._active
+        with self._turns.turn(control, alone=alone) as come:
+            if not (come and alone):
+                yield Turn(self, {}) if come else None
+                return
+            own = {adapter.sha256 for adapter in self.shelf.adapters}
+            try:
+                yield Turn(self, self._ready(chats))
+            finally:
+                self._set({})
+                passing = (extra for chat in chats for extra in chat.extra if extra.sha256 not in own)
+                self.shelf.forget(passing, self._drop)
+
+    def _ready(self, chats: Sequence[PreparedChat]) -> dict[str, str]:
+        """The internal names of what the chats name, loaded."""
+        named: dict[str, Adapter] = {}
+        for chat in chats:
+            own = {adapter.name: adapter for adapter in chat.extra}
+            named |= {choice.name: own.get(choice.name) or self.shelf.get(choice.name) for choice in chat.chosen}
+        internal = self.shelf.need(list(named.values()), self._load, self._drop)
+        return {name: internal[adapter.sha256] for name, adapter in named.items()}
+
+    def _load(self, adapter: Adapter, internal: str) -> None:
+        """Put an adapter into the layers; where that fails, none of it is left."""
+        pairs, config = adapter.pairs(), adapter.config()
+        try:
+            self._inject(pairs, config, internal)
+            self._fill(adapter, pairs, config, internal)
+            self._set({})
+        except BaseException:
+            self._drop(internal)
+            raise
+
+    def _inject(self, pairs: Sequence[Pair], config: Mapping[str, Any], internal: str) -> None:
+        """Have peft put empty layers in. What the file says decides which, not the patterns of its config."""
+        rank = max(pair.rank for pair in pairs)
+        settings = LoraConfig(
+            r=rank,
+            lora_alpha=rank,
+            target_modules=[pair.module for pair in pairs],
+            rank_pattern={pair.module: pair.rank for pair in pairs if pair.rank != rank},
+            use_rslora=bool(config.get("use_rslora")),
+            init_lora_weights=False,
+            inference_mode=True,
+        )
+        # On the meta device nothing is allocated, and no random numbers are drawn.
+        with torch.device("meta"), _quiet():
+            if self._tuner is None:
+                self._tuner = LoraModel(self._model, settings, internal)
+            else:
+                self._tuner.peft_config[internal] = settings
+                self._tuner.inject_adapter(self._model, internal)
+        self._layers = {name: layer for name, layer in self._model.named_modules() if isinstance(layer, LoraLayer)}
+        self._model.eval()
+
+    def _fill(self, adapter: Adapter, pairs: Sequence[Pair], config: Mapping[str, Any], internal: str) -> None:
+        with safe_open(adapter.file, "pt") as file:
+            for pair in pairs:
+                layer = self._layers[pair.module]
+                down, up = (self._parameter(adapter, layer, file.get_tensor(key)) for key in (pair.down, pair.up))
+                if pair.embedding:
+                    layer.lora_embedding_A[internal], layer.lora_embedding_B[internal] = down, up
+                else:
+                    layer.lora_A[internal].weight, layer.lora_B[internal].weight = down, up
+                layer.lora_alpha[internal] = _alpha(pair.module, config)
+
+    def _parameter(self, adapter: Adapter, layer: Any, tensor: torch.Tensor) -> torch.nn.Parameter:
+        """A matrix as its layer needs it: in the dtype that all weights were loaded in, then in that they have now."""
+        if not tensor.float().isfinite().all():
+            raise AdapterError(f'The adapter "{adapter.name}" has weights that are not finite.')
+        beside = layer.get_base_layer().weight
+        dtype = beside.dtype if beside.dtype.is_floating_point else self._load_dtype
+        return torch.nn.Parameter(tensor.to(self._load_dtype).to(beside.device, dtype), requires_grad=False)
+
+    def _drop(self, internal: str) -> None:
+        if self._tuner is None or internal not in self._tuner.peft_config:
+            return
+        self._layers = {name: layer for name, layer in self._model.named_modules() if isinstance(layer, LoraLayer)}
+        self._set({})
+        self._tuner.delete_adapter(internal)
+
+    def _set(self, weights: Weights) -> None:
+        """Have just these adapters active, each as strongly as `weights` says."""
+        names = list(weights)
+        self._active = True
+        for layer in self._layers.values():
+            for name, weight in weights.items():
+                layer.set_scale(name, weight)
+            layer.set_adapter(names, inference_mode=True)
+            if layer.disable_adapters == bool(names):
+                layer.enable_adapters(bool(names))
+                layer.set_adapter(names, inference_mode=True)
+        self._active = bool(names)
+
+
+class Turn:
+    """What one call sets its adapters with.
+
+    Args:
+        adapters: the engine's.
+        internal: names of what is loaded, by the names that requests use.
+    """
+
+    def __init__(self, adapters: TextAdapters, internal: Mapping[str, str]) -> None:
+        self._adapters = adapters
+        self._internal = internal
+
+    @contextmanager
+    def active(self, chats: Sequence[PreparedChat]) -> Iterator[None]:
+        """Have each row's adapters active, and none afterwards.
+
+        Raises:
+            NotByRow: inside, where rows cannot have different ones.
+        """
+        chosen = [self._weights(chat) for chat in chats]
+        if not any(chosen):
+            yield
+            return
+        hooks = []
+        try:
+            self._adapters._set({name: weight for row in chosen for name, weight in row.items()})
+            if any(row != chosen[0] for row in chosen):
+                hooks = self._by_row([next(iter(row), NONE) for row in chosen])
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+            self._adapters._set({})
+
+    def _weights(self, chat: PreparedChat) -> Weights:
+        weights: dict[str, float] = {}
+        for choice in chat.chosen:
+            internal = self._internal[choice.name]
+            weights[internal] = weights.get(internal, 0.0) + choice.weight
+        return weights
+
+    def _by_row(self, names: list[str]) -> list[Any]:
+        def tell(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+            if not args or len(args[0]) != len(names):
+                raise NotByRow
+            return args, {**kwargs, "adapter_names": names}
+
+        return [layer.register_forward_pre_hook(tell, with_kwargs=True) for layer in self._adapters._layers.values()]
+
+
+def runs(chats: Sequence[PreparedChat], *, by_row: bool) -> list[list[int]]:
+    """Which chats (by their places) can be answered in one batch.
+
+    transformers takes one repetition penalty for a whole batch. peft takes one adapter for each row, and an adapter
+    has the same weight in all of them; rows with several adapters go with those that have the same.
+    """
+    groups: list[tuple[Any, dict[str, float], list[int]]] = []
+    for place, chat in enumerate(chats):
+        own = {choice.name: choice.weight for choice in chat.chosen}
+        single = by_row and len(own) < 2
+        key = (chat.repetition_penalty, None if single else sorted(own.items()))
+        for other, weights, members in groups:
+            if other == key and all(weights.get(name, weight) == weight for name, weight in own.items()):
+                weights.update(own)
+                members.append(place)
+                break
+        else:
+            groups.append((key, own, [place]))
+    return [members for _, _, members in sorted(groups, key=lambda group: group[0][0])]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """peft warns of tied embeddings and of what it will change; nothing of that is for the author of a Space."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _alpha(module: str, config: Mapping[str, Any]) -> float:
+    """A layer's alpha: that of the first pattern of the config which is the end of its name, as peft has it."""
+    patterns = config.get("alpha_pattern")
+    for pattern, alpha in patterns.items() if isinstance(patterns, dict) else ():
+        plain = str(pattern).lstrip("^").rstrip("$").replace("\\.", ".")
+        if module == plain or module.endswith(f".{plain}"):
+            return float(alpha)
+    return float(config.get("lora_alpha", 8))
+
+
+def _shapes(model: torch.nn.Module) -> dict[str, tuple[int, ...]]:
+    """The shapes (out, in) of the layers that an adapter can change, also of quantized ones; (rows, width) of tables
+    of embeddings."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Embedding):
+            shapes[name] = (module.num_embeddings, module.embedding_dim)
+        elif hasattr(module, "out_features") and hasattr(module, "in_features"):
+            shapes[name] = (int(module.out_features), int(module.in_features))
+        elif type(module).__name__ == "Conv1D":
+            shapes[name] = (int(module.nf), int(module.nx))
+    return shapes
