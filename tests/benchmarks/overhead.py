@@ -1,33 +1,35 @@
-"""GPU seconds that a ZeroChat call holds, against the same `model.generate` in a function decorated by hand.
+"""GPU seconds that a call of ZeroChat or ZeroDiffusion holds, against the same work in a function decorated by hand.
 
-Both apps run side by side on a local ZeroGPU with a card for each, and are asked in turn: the same model, prompt,
-number of tokens and dtype. What counts is the time from the scheduler's grant to the release, of warm calls only.
+Two apps at a time run side by side on a local ZeroGPU with a card for each, and are asked in turn: the same model,
+prompt, settings and dtype, and what they make is compared. What counts is the time from the scheduler's grant to the
+release, of warm calls only. Beside it stand the seconds of the processor, which say the same on a machine that has
+other work to do.
 """
 
 from __future__ import annotations
 
-import statistics
 import tempfile
-import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gradio_client import Client
-from gradio_client.exceptions import AppError
-from parts import models, report
+from parts import image_models, in_turn, models, report
+from parts.in_turn import Asked, Held
+from PIL import Image, ImageChops
 
-from zerokit.emulator import App, Call, ZeroGPU
+from zerokit.emulator import ZeroGPU
 
-APPS = Path(__file__).parent / "apps"
 QUESTION = "Tell me about the sea, the wind and the lighthouse, and take your time. " * 4
+PROMPT = "a lighthouse at the sea in the evening, waves, clouds, oil on canvas"
 WARM_UP_TOKENS = (4, 16, 64)
 """Answers asked for first: on a slow machine the very first reservation, which supposes a real card, may be short."""
+WARM_UP_STEPS = (1, 4, 20)
 
 
 @dataclass(frozen=True)
-class Case:
-    """One row of the table."""
+class Answer:
+    """One row of the table of chats."""
 
     name: str
     new_tokens: int
@@ -35,91 +37,175 @@ class Case:
     pairs: int
 
 
-CASES = (
-    Case("long, greedy", 160, 0.0, 20),
-    Case("long, sampled", 160, 0.7, 20),
-    Case("short, greedy", 12, 0.0, 40),
+@dataclass(frozen=True)
+class Pictures:
+    """One row of the table of pictures."""
+
+    name: str
+    images: int
+    steps: int
+    pairs: int
+
+
+ANSWERS = (
+    Answer("long, greedy", 160, 0.0, 20),
+    Answer("long, sampled", 160, 0.7, 20),
+    Answer("short, greedy", 12, 0.0, 40),
 )
-
-
-class Asked:
-    """One app, asked through its API."""
-
-    def __init__(self, z: ZeroGPU, file: str, env: dict[str, str]) -> None:
-        self._z = z
-        self.app: App = z.run(APPS / file, env=env)
-        self._client = Client(self.app.url, verbose=False)
-
-    def call(self, case: Case) -> tuple[Call, str] | None:
-        """Ask once; the settled call, and the answer. None: it was cut at the end of its reservation."""
-        self._client.reset_session()  # Gradio's own chat keeps a conversation for each session
-        before = len(self._z.calls)
-        try:
-            answer: Any = self._client.predict(*self._arguments(case), api_name="/chat")
-        except AppError:
-            answer = None
-        give_up_at = time.monotonic() + 5
-        while len(self._z.calls) == before and time.monotonic() < give_up_at:
-            time.sleep(0.005)
-        if isinstance(answer, dict):
-            answer = answer["text"] if answer["ended"] == "length" else None
-        return None if answer is None else (self._z.calls[-1], answer)
-
-    def _arguments(self, case: Case) -> list[Any]:
-        before: list[Any] = [[]] if "zerokit" in self.app.process.args[3] else []
-        return [QUESTION, *before, "", case.new_tokens, case.temperature, 0.95, 50, 1.0]
+PICTURES = (
+    Pictures("one, many steps", 1, 20, 20),
+    Pictures("one, few steps", 1, 4, 30),
+    Pictures("four in a batch", 4, 6, 15),
+)
+FOUR = Pictures("four pictures", 4, 10, 6)
 
 
 def main() -> None:
-    options = report.arguments(__doc__)
+    options = report.arguments(__doc__, "chat", "images")
     report.machine()
-    with tempfile.TemporaryDirectory() as folder, ZeroGPU(visitor="pro", gpus=2) as z:
-        model = models.make(Path(folder) / "model", hidden=512, layers=8)
+    if "chat" in options.only:
+        _chats(quick=options.quick)
+    if "images" in options.only:
+        _images(quick=options.quick)
+
+
+def _env(folder: str, model: Path) -> dict[str, str]:
+    return {
+        "BENCHMARK_MODEL": str(model),
+        "BENCHMARK_DTYPE": "float32",
+        "BENCHMARK_DOWNLOADS": f"{folder}/downloads",
+        "GRADIO_TEMP_DIR": f"{folder}/gradio",
+        "ZEROKIT_HOME": f"{folder}/home",
         # One thread computes, as one card would: the rest of the call has a processor to itself, as it has there.
-        env = {
-            "BENCHMARK_MODEL": str(model),
-            "BENCHMARK_DTYPE": "float32",
-            "ZEROKIT_HOME": f"{folder}/home",
-            "OMP_NUM_THREADS": "1",
-        }
-        ours, theirs = Asked(z, "zerokit_chat.py", env), Asked(z, "handwritten_chat.py", env)
-        rows = [_row(case, ours, theirs, quick=options.quick) for case in CASES]
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def _chats(*, quick: bool) -> None:
+    with tempfile.TemporaryDirectory() as folder, ZeroGPU(visitor="pro", gpus=2) as z:
+        env = _env(folder, models.make(Path(folder) / "model", hidden=512, layers=8))
+        ours = Asked(z, "zerokit_chat.py", "/chat", env)
+        theirs = Asked(z, "handwritten_chat.py", "/chat", env)
+        rows = [_chat_row(case, ours, theirs, 4 if quick else case.pairs) for case in ANSWERS]
     report.table(
-        "GPU seconds held by a warm call: median (middle half)",
-        ["answer", "tokens", "pairs", "by hand, s", "ZeroChat, s", "ratio, of pairs", "more, ms"],
-        rows,
+        "Chats, GPU seconds held by a warm call: median (middle half)", ["answer", "tokens", *in_turn.COLUMNS], rows
     )
 
 
-def _row(case: Case, ours: Asked, theirs: Asked, *, quick: bool) -> list[str]:
-    pairs: list[tuple[float, float]] = []
-    count = 4 if quick else case.pairs
+def _chat_row(case: Answer, ours: Asked, theirs: Asked, pairs: int) -> list[str]:
+    def ask_ours(_: int, tokens: int = case.new_tokens) -> Held | None:
+        held = ours.call(QUESTION, [], "", tokens, case.temperature, 0.95, 50, 1.0)
+        if held is None or held.made["ended"] != "length":
+            return None
+        return replace(held, made=held.made["text"])
+
+    def ask_theirs(_: int, tokens: int = case.new_tokens) -> Held | None:
+        return theirs.call(QUESTION, "", tokens, case.temperature, 0.95, 50, 1.0)
+
+    def same(mine: str, other: str) -> str | None:
+        if case.temperature or mine.strip() == other.strip():
+            return None
+        return f"{mine[:200]!r} and {other[:200]!r}"
+
     for tokens in WARM_UP_TOKENS:
-        for asked in (ours, theirs):
-            asked.call(replace(case, new_tokens=min(tokens, case.new_tokens)))
-    for number in range(count):
-        # Whoever goes second finds the machine as the first one left it: so they take turns in going first.
-        first, second = (ours, theirs) if number % 2 else (theirs, ours)
-        calls = {asked: asked.call(case) for asked in (first, second)}
-        if calls[ours] is None or calls[theirs] is None:
-            continue
-        (mine, said), (other, said_too) = calls[ours], calls[theirs]
-        if case.temperature == 0 and said.strip() != said_too.strip():
-            raise SystemExit(f"The two did not make the same tokens:\n{said[:200]!r}\n{said_too[:200]!r}")
-        if not mine.cold and not other.cold:
-            pairs.append((mine.used_s, other.used_s))
-    if len(pairs) < count / 2:
-        raise SystemExit("Most calls were cold or cut: the machine is too busy to measure on.")
-    mine_s, other_s = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        ask_ours(0, min(tokens, case.new_tokens))
+        ask_theirs(0, min(tokens, case.new_tokens))
+    return [case.name, str(case.new_tokens), *in_turn.row(pairs, ask_ours, ask_theirs, same)]
+
+
+def _images(*, quick: bool) -> None:
+    with tempfile.TemporaryDirectory() as folder, ZeroGPU(visitor="pro", gpus=2) as z:
+        env = _env(folder, image_models.make(Path(folder) / "model", width=32))
+        ours = Asked(z, "zerokit_image.py", "/generate", env)
+        theirs = Asked(z, "handwritten_image.py", "/generate", env)
+        rows = [_image_row(case, ours, theirs, 2 if quick else case.pairs, quick=quick) for case in PICTURES]
+        fours = _four_rows(ours, 1 if quick else FOUR.pairs)
+    report.table(
+        "Pictures, GPU seconds held by a warm call: median (middle half)",
+        ["pictures", "images", "steps", *in_turn.COLUMNS],
+        rows,
+    )
+    report.table(
+        f"ZeroDiffusion, four pictures of {FOUR.steps} steps: median (middle half)",
+        ["way", "rounds", "GPU seconds", "CPU seconds", "reserved, s", "runs of quota"],
+        fours,
+    )
+
+
+def _image_row(case: Pictures, ours: Asked, theirs: Asked, pairs: int, *, quick: bool) -> list[str]:
+    def ask_ours(number: int, steps: int = case.steps) -> Held | None:
+        return _pictures(ours, case.images, steps, 100 * number)
+
+    def ask_theirs(number: int, steps: int = case.steps) -> Held | None:
+        held = theirs.call(**_asked(case.images, steps, 100 * number))
+        return held and replace(held, made=[file["image"] for file in held.made])
+
+    for steps in WARM_UP_STEPS[: 2 if quick else None]:
+        ask_ours(0, min(steps, case.steps))
+        ask_theirs(0, min(steps, case.steps))
+    return [case.name, str(case.images), str(case.steps), *in_turn.row(pairs, ask_ours, ask_theirs, _difference)]
+
+
+def _four_rows(ours: Asked, rounds: int) -> list[list[str]]:
+    """Four pictures in one call, and the same four in a call for each."""
+    ways: dict[str, list[list[Held]]] = {"one call": [], "four calls": []}
+    for number in range(rounds + 2):  # the first two do not count: they teach what to reserve
+        for way in list(ways) if number % 2 else list(reversed(ways)):
+            images = FOUR.images if way == "one call" else 1
+            seeds = range(100 * number, 100 * number + FOUR.images, images)
+            held = [_pictures(ours, images, FOUR.steps, seed) for seed in seeds]
+            whole = [call for call in held if call is not None and not call.call.cold]
+            if number > 1 and len(whole) == len(seeds):
+                ways[way].append(whole)
+    for way, found in ways.items():
+        if not found:
+            report.say(f"Four pictures in {way}: each round had a call that was cold, cut or refused.")
     return [
-        case.name,
-        str(case.new_tokens),
-        str(len(pairs)),
-        report.spread(other_s),
-        report.spread(mine_s),
-        report.spread([a / b for a, b in pairs]),
-        f"{1000 * statistics.median(a - b for a, b in pairs):.0f}",
+        [
+            way,
+            str(len(found)),
+            report.spread([sum(held.call.used_s for held in calls) for calls in found]),
+            report.spread([sum(held.cpu_s for held in calls) for calls in found]),
+            report.spread([float(sum(held.call.reserved_s for held in calls)) for calls in found], 1),
+            str(len(found[0])),
+        ]
+        for way, found in ways.items()
+        if found
     ]
+
+
+def _pictures(ours: Asked, images: int, steps: int, seed: int) -> Held | None:
+    """The files of pictures by ZeroDiffusion; None where they are not whole."""
+    held = ours.call(**_asked(images, steps, seed))
+    if held is None or held.made[1]["ended"] != "complete" or len(held.made[0]) != images:
+        return None
+    return replace(held, made=[file["image"] for file in held.made[0]])
+
+
+def _asked(images: int, steps: int, seed: int) -> dict[str, Any]:
+    side = image_models.SIDE
+    return {
+        "prompt": PROMPT,
+        "negative_prompt": "blurred",
+        "width": side,
+        "height": side,
+        "images": images,
+        "steps": steps,
+        "guidance": 7.5,
+        "seed": seed,
+    }
+
+
+def _difference(mine: Sequence[str], other: Sequence[str]) -> str | None:
+    """Where two rows of pictures are not the same, pixel by pixel."""
+    for number, files in enumerate(zip(mine, other, strict=True)):
+        one, two = (Image.open(file).convert("RGB") for file in files)
+        if one.size != two.size:
+            return f"picture {number} is {one.size} and {two.size}"
+        if ImageChops.difference(one, two).getbbox() is not None:
+            most = max(high for _, high in ImageChops.difference(one, two).getextrema())
+            return f"picture {number} differs by up to {most} of 255"
+    return None
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Seconds and memory from `python app.py` to the first page: ZeroChat against the same app by hand.
+"""Seconds and memory from `python app.py` to the first page: ZeroChat and ZeroDiffusion against the same by hand.
 
-The two are started in turn, off ZeroGPU and on a local one. Beside the seconds stand those of the processor, which
-say the same on a machine that has other work to do. Memory is the main process's largest resident set until then. The
-weights' share of it is what an app with the large model takes more than one with the tiny model, by the size of the
-weights as they are computed with: 1.00 is one copy of them.
+A block and the app by hand are started in turn, off ZeroGPU and on a local one. Beside the seconds stand those of the
+processor, which say the same on a machine that has other work to do. Memory is the main process's largest resident set
+until then. The weights' share of it is what an app with the large model takes more than one with the tiny model, by the
+size of the weights as they are computed with: 1.00 is one copy of them.
 """
 
 from __future__ import annotations
@@ -24,14 +24,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from parts import models, report
+from parts import image_models, models, report
 
 from zerokit.emulator import ZeroGPU
 
-APPS = {"ZeroChat": "zerokit_chat.py", "by hand": "handwritten_chat.py"}
+APPS = {
+    "chat": {"ZeroChat": "zerokit_chat.py", "by hand": "handwritten_chat.py"},
+    "images": {"ZeroDiffusion": "zerokit_image.py", "by hand": "handwritten_image.py"},
+}
 FOLDER = Path(__file__).parent / "apps"
 PLACES = ("no ZeroGPU", "local ZeroGPU")
-PATIENCE_S = 180.0
+PATIENCE_S = 600.0
 LOOK_EVERY_S = 0.01
 
 
@@ -56,7 +59,7 @@ class Starter:
         self._z = z
         self._env = {"ZEROKIT_HOME": home, "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
 
-    def start(self, place: str, app: str, model: Path, dtype: str) -> Start:
+    def start(self, place: str, file: str, model: Path, dtype: str) -> Start:
         port = _free_port()
         env = {
             **self._env,
@@ -65,7 +68,7 @@ class Starter:
             "GRADIO_SERVER_PORT": str(port),
         }
         began_at = time.perf_counter()
-        with self._process(place, FOLDER / APPS[app], env) as process, _Watch(process.pid) as watch:
+        with self._process(place, FOLDER / file, env) as process, _Watch(process.pid) as watch:
             _wait(f"http://127.0.0.1:{port}/", process)
             seconds = time.perf_counter() - began_at
             return Start(seconds, watch.cpu_s(), watch.peak_bytes(), watch.peak_private_bytes)
@@ -128,38 +131,43 @@ class _Watch:
 
 
 def main() -> None:
-    options = report.arguments(__doc__)
+    options = report.arguments(__doc__, *APPS)
     report.machine()
     with tempfile.TemporaryDirectory() as folder, ZeroGPU() as z:
         starter = Starter(z, f"{folder}/home")
-        tiny = models.make(Path(folder) / "tiny", hidden=64, layers=1)
-        _times(starter, tiny, 2 if options.quick else 10)
-        _memory(starter, Path(folder), tiny, quick=options.quick)
+        pairs = 2 if options.quick else 10
+        if "chat" in options.only:
+            tiny = models.make(Path(folder) / "tiny", hidden=64, layers=1)
+            _times(starter, "chat", tiny, pairs)
+            _memory(starter, Path(folder), tiny, quick=options.quick)
+        if "images" in options.only:
+            _times(starter, "images", image_models.make(Path(folder) / "images", width=32), pairs)
 
 
-def _times(starter: Starter, model: Path, pairs: int) -> None:
-    rows = []
+def _times(starter: Starter, kind: str, model: Path, pairs: int) -> None:
+    rows, apps = [], APPS[kind]
+    block = next(iter(apps))
     for place in PLACES:
-        starts = _in_turn(lambda app, place=place: starter.start(place, app, model, "float32"), pairs)
+        starts = _in_turn(lambda app, place=place: starter.start(place, apps[app], model, "float32"), list(apps), pairs)
         row = [place, str(pairs)]
         for measure in ("seconds", "cpu_s"):
-            mine, other = ([getattr(start, measure) for start in starts[app]] for app in APPS)
+            mine, other = ([getattr(start, measure) for start in starts[app]] for app in apps)
             ratios = [a / b for a, b in zip(mine, other, strict=True)]
             row += [f"{statistics.median(other):.2f}", f"{statistics.median(mine):.2f}", report.spread(ratios, 2)]
-        peaks = {app: statistics.median(start.peak_bytes for start in starts[app]) / 1e6 for app in APPS}
-        rows.append([*row, f"{peaks['by hand']:.0f}", f"{peaks['ZeroChat']:.0f}"])
+        peaks = {app: statistics.median(start.peak_bytes for start in starts[app]) / 1e6 for app in apps}
+        rows.append([*row, f"{peaks['by hand']:.0f}", f"{peaks[block]:.0f}"])
     report.table(
-        "From the start to the first page, tiny model: by hand, then ZeroChat; median (middle half of the pairs)",
-        ["place", "pairs", *("by hand, s", "ZeroChat, s", "ratio", "CPU s", "CPU s", "ratio"), "MB", "MB"],
+        f"From the start to the first page, tiny model: by hand, then {block}; median (middle half of the pairs)",
+        ["place", "pairs", *("by hand, s", f"{block}, s", "ratio", "CPU s", "CPU s", "ratio"), "MB", "MB"],
         rows,
     )
 
 
-def _in_turn(start: Callable[[str], Start], pairs: int) -> dict[str, list[Start]]:
+def _in_turn(start: Callable[[str], Start], apps: list[str], pairs: int) -> dict[str, list[Start]]:
     """`pairs` starts of each app; the first pair, which reads all files from disk, does not count."""
-    starts: dict[str, list[Start]] = {app: [] for app in APPS}
+    starts: dict[str, list[Start]] = {app: [] for app in apps}
     for number in range(pairs + 1):
-        for app in list(APPS) if number % 2 else list(reversed(APPS)):
+        for app in apps if number % 2 else reversed(apps):
             found = start(app)
             if number:
                 starts[app].append(found)
@@ -176,9 +184,12 @@ def _memory(starter: Starter, folder: Path, tiny: Path, *, quick: bool) -> None:
         for place in PLACES:
             # ZeroChat loads as its default is and converts then; by hand one names the dtype to compute in.
             dtypes = {"ZeroChat": stored, "by hand": "float32"}
-            starts = {app: [starter.start(place, app, model, dtypes[app]) for model in (large, tiny)] for app in APPS}
+            starts = {
+                app: [starter.start(place, file, model, dtypes[app]) for model in (large, tiny)]
+                for app, file in APPS["chat"].items()
+            }
             row = [f"{stored} on disk, {place}", f"{weights / 1e6:.0f}"]
-            for app in reversed(APPS):
+            for app in reversed(starts):
                 with_large, with_tiny = starts[app]
                 private = (with_large.peak_private_bytes - with_tiny.peak_private_bytes) / weights
                 everything = (with_large.peak_bytes - with_tiny.peak_bytes) / weights

@@ -1,60 +1,155 @@
-"""The estimator of ZeroChat taken through a run of calls without any call: what each would have taken is computed."""
+"""The estimators taken through a run of calls without any call: what each would have taken is computed."""
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
+from typing import Any, Protocol
 
 from zerokit.calls import duration
 from zerokit.calls.calibration import Calibration
 from zerokit.calls.chat_duration import ChatDuration
+from zerokit.calls.duration import Estimator
+from zerokit.calls.image_duration import ImageDuration
 from zerokit.calls.usage import Usage
 from zerokit.quota import platform
-from zerokit.requests import ChatReply
+from zerokit.requests import ChatReply, ImageReply
 
-from . import pace, report
-from .visits import Habits, Visit, visits
+from . import image_visits, pace, report, visits
 
 CALLS = 100
 FACTOR = platform.SIZES["large"].granted_factor
 BEGIN_S, WARM_S = 0.15, 0.03
-"""Of the function before the first token, and of a warm worker before the function."""
+"""Of the function before its first token or step, and of a warm worker before the function."""
 NOISE = 0.04
 """Standard deviation of the logarithm of the seconds that the same work takes."""
 
 
+CARDS = 0.35
+"""Cards differ by up to so much, as a logarithm, between the runs of an image Space."""
+
+
 @dataclass(frozen=True)
-class Case:
+class Work:
+    """What one call has to do."""
+
+    asked: Any
+    """What the estimator looks at."""
+    before_s: float
+    """Seconds before the first token or step."""
+    each_s: float
+    wanted: int
+    """Tokens or steps, if time allows."""
+    after_s: float = 0.0
+
+
+class Case(Protocol):
+    """A model and its visitors."""
+
+    @property
+    def name(self) -> str: ...
+
+    def of_run(self, seed: int) -> Case:
+        """With what differs from run to run."""
+
+    def estimator(self) -> Estimator: ...
+
+    def visits(self, seed: int) -> Iterable[Any]: ...
+
+    def work(self, visit: Any) -> Work: ...
+
+    def reply(self, visit: Any, work: Work, made: int) -> Any:
+        """What is learned from, after `made` tokens or steps."""
+
+
+@dataclass(frozen=True)
+class Chats:
     """Other habits of the visitors, or another pace of the model."""
 
     name: str
-    habits: Habits = field(default_factory=Habits)
+    habits: visits.Habits = field(default_factory=visits.Habits)
     token_s: float = pace.TOKEN_S
 
+    def of_run(self, seed: int) -> Chats:
+        return self
 
-CASES = (
-    Case("as above, one after the other"),
-    Case("no examples clicked", Habits(examples_share=0.0)),
-    Case("mostly examples", Habits(examples_share=0.8)),
-    Case("the same again varies more", Habits(same_again=0.3)),
-    Case("a terse model", Habits(talk=0.5)),
-    Case("a talkative model", Habits(talk=1.6)),
-    Case("a fast card, 10 ms a token", token_s=0.010),
-    Case("a slow card, 60 ms a token", token_s=0.060),
-)
+    def estimator(self) -> Estimator:
+        return ChatDuration(pace.PARAMETERS, 2 * pace.PARAMETERS, name="stand-in", calibration=Calibration(None))
+
+    def visits(self, seed: int) -> Iterable[visits.Visit]:
+        return visits.visits(CALLS, seed, self.habits)
+
+    def work(self, visit: visits.Visit) -> Work:
+        tokens = visit.earlier_tokens + len(visit.question) + 60
+        asked = SimpleNamespace(prompt_tokens=tokens, max_new_tokens=visit.max_new_tokens, question=visit.question)
+        wanted = min(visit.natural_tokens, visit.max_new_tokens)
+        return Work(asked, BEGIN_S + tokens * pace.READ_S, self.token_s, wanted)
+
+    def reply(self, visit: visits.Visit, work: Work, made: int) -> ChatReply:
+        ended = "deadline" if made < work.wanted else "length" if made == visit.max_new_tokens else "complete"
+        return ChatReply("", ended=ended, prompt_tokens=work.asked.prompt_tokens, new_tokens=made)
 
 
 @dataclass(frozen=True)
-class Question:
-    """What the estimator looks at."""
+class Pictures:
+    """Other habits of the visitors, or a card that is `speed` times as fast."""
 
-    prompt_tokens: int
-    max_new_tokens: int
-    question: str
+    name: str
+    habits: image_visits.Habits = field(default_factory=image_visits.Habits)
+    speed: float = 1.0
+
+    def of_run(self, seed: int) -> Pictures:
+        """On a card a bit faster or slower. Whole seconds are reserved: where the usual call lies between two of them
+        would else decide all runs."""
+        return replace(self, speed=self.speed * math.exp(random.Random(f"card {seed}").uniform(-CARDS, CARDS)))
+
+    def estimator(self) -> Estimator:
+        return ImageDuration(pace.IMAGE_PARAMETERS, pace.IMAGE_BYTES, name="stand-in", calibration=Calibration(None))
+
+    def visits(self, seed: int) -> Iterable[image_visits.Visit]:
+        return image_visits.visits(CALLS, seed, self.habits)
+
+    def work(self, visit: image_visits.Visit) -> Work:
+        pixels = visit.width * visit.height
+        asked = SimpleNamespace(
+            steps_run=visit.steps, passes=visit.passes, images=visit.images, megapixels=pixels / 1e6
+        )
+        return Work(
+            asked,
+            BEGIN_S + pace.PROMPT_S,
+            pace.step_s(pixels, visit.images * visit.passes, self.speed),
+            visit.steps,
+            pace.decode_s(pixels, visit.images, self.speed),
+        )
+
+    def reply(self, visit: image_visits.Visit, work: Work, made: int) -> ImageReply:
+        pictures: Any = (None,) * visit.images
+        ended = "deadline" if made < work.wanted else "complete"
+        return ImageReply(pictures, ended=ended, steps=made, steps_asked=work.wanted)
+
+
+CHATS = (
+    Chats("as above, one after the other"),
+    Chats("no examples clicked", visits.Habits(examples_share=0.0)),
+    Chats("mostly examples", visits.Habits(examples_share=0.8)),
+    Chats("the same again varies more", visits.Habits(same_again=0.3)),
+    Chats("a terse model", visits.Habits(talk=0.5)),
+    Chats("a talkative model", visits.Habits(talk=1.6)),
+    Chats("a fast card, 10 ms a token", token_s=0.010),
+    Chats("a slow card, 60 ms a token", token_s=0.060),
+)
+PICTURES = (
+    Pictures("as above, one after the other"),
+    Pictures("all settings changed", image_visits.Habits(as_it_is=0.0)),
+    Pictures("mostly left as they are", image_visits.Habits(as_it_is=0.8)),
+    Pictures("a distilled model, 2 to 8 steps", image_visits.Habits(few_steps=True)),
+    Pictures("a card 3 times as fast", speed=3.0),
+    Pictures("a card 3 times as slow", speed=1 / 3),
+)
 
 
 @dataclass(frozen=True)
@@ -68,11 +163,13 @@ class Result:
 
 def run(case: Case, seed: int, first: int) -> Result:
     """Take a fresh estimator through a run of `CALLS` calls."""
-    chance = random.Random(seed)
-    estimator = ChatDuration(pace.PARAMETERS, 2 * pace.PARAMETERS, name="stand-in", calibration=Calibration(None))
-    ratios, cuts, warm = [], 0, False
+    chance, case = random.Random(seed), case.of_run(seed)
+    estimator = case.estimator()
+    ratios: list[float] = []
+    cuts: list[bool] = []
+    warm = False
     with _clock() as clock:
-        for visit in visits(CALLS, seed, case.habits):
+        for visit in case.visits(seed):
             clock.now += 10 * visit.pause_s
             if visit.after_lull:
                 clock.now += chance.uniform(60, 600)
@@ -80,39 +177,35 @@ def run(case: Case, seed: int, first: int) -> Result:
             reserved_s, used_s, is_cut = _call(case, estimator, visit, clock, warm, chance)
             warm = True
             ratios.append(reserved_s / used_s)
-            cuts += is_cut
+            cuts.append(is_cut)
     later = ratios[first:]
-    return Result(report.quantile(later, 0.5), report.quantile(later, 0.95), cuts)
+    return Result(report.quantile(later, 0.5), report.quantile(later, 0.95), sum(cuts))
 
 
 def _call(
-    case: Case, estimator: ChatDuration, visit: Visit, clock: SimpleNamespace, warm: bool, chance: random.Random
+    case: Case, estimator: Estimator, visit: Any, clock: SimpleNamespace, warm: bool, chance: random.Random
 ) -> tuple[int, float, bool]:
     """Estimate one call, let its time pass, and tell the estimator what became of it."""
-    question = Question(visit.earlier_tokens + len(visit.question) + 60, visit.max_new_tokens, visit.question)
-    estimate = estimator.estimate((question,), {}, size="large", factor=FACTOR)
+    work = case.work(visit)
+    estimate = estimator.estimate((work.asked,), {}, size="large", factor=FACTOR)
     declared_s = max(1, math.ceil(estimate.declared_s))
     granted_s = platform.granted_s(declared_s, "large", FACTOR)
     speed = math.exp(chance.gauss(0, NOISE))
     cold_s = WARM_S if warm else pace.LOADING_S * math.exp(chance.gauss(0, 0.1))
-    fixed_s = cold_s + (BEGIN_S + question.prompt_tokens * pace.READ_S) * speed
-    token_s = case.token_s * speed
-    wanted = min(visit.natural_tokens, visit.max_new_tokens)
+    fixed_s = cold_s + (work.before_s + work.after_s) * speed
     end_s = granted_s - estimator.margin_s(granted_s)
-    made = min(wanted, max(1, int((end_s - fixed_s) / token_s)))
-    used_s = fixed_s + made * token_s
+    made = min(work.wanted, max(1, int((end_s - fixed_s) / (work.each_s * speed))))
+    used_s = fixed_s + made * work.each_s * speed
     clock.now += used_s
-    ended = "deadline" if made < wanted else "length" if wanted == visit.max_new_tokens else "complete"
-    reply = ChatReply("", ended=ended, prompt_tokens=question.prompt_tokens, new_tokens=made)
     usage = Usage(declared_s, granted_s, granted_s, used_s=used_s, cold_s=cold_s, cold=not warm, ran=True)
     estimator.begin()
-    estimator.observe((question,), {}, usage, reply, made == wanted)
-    return platform.reserved_s(declared_s, "large", FACTOR), used_s, made < wanted
+    estimator.observe((work.asked,), {}, usage, case.reply(visit, work, made), made == work.wanted)
+    return platform.reserved_s(declared_s, "large", FACTOR), used_s, made < work.wanted
 
 
 @contextmanager
 def _clock() -> Iterator[SimpleNamespace]:
-    """A clock for the estimator that is moved by hand."""
+    """A clock for the estimators that is moved by hand."""
     clock = SimpleNamespace(now=0.0)
     real, duration.time = duration.time, SimpleNamespace(monotonic=lambda: clock.now)  # type: ignore[attr-defined]
     try:

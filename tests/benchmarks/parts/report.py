@@ -15,14 +15,18 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-_console = Console(width=120, highlight=False, soft_wrap=True)
+_PACKAGES = ("torch", "transformers", "diffusers", "gradio", "spaces")
+_console = Console(width=140, highlight=False, soft_wrap=True)
 
 
-def arguments(description: str | None) -> argparse.Namespace:
-    """The command line: `--quick`."""
+def arguments(description: str | None, *parts: str) -> argparse.Namespace:
+    """The command line: `--quick`, and `--only` with one of `parts`; `only` is a list of those that are wanted."""
     parser = argparse.ArgumentParser(description=(description or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer repetitions: whether it runs, not a figure")
-    return parser.parse_args()
+    parser.add_argument("--only", choices=parts, help="leave out the others")
+    options = parser.parse_args()
+    options.only = [options.only] if options.only else list(parts)
+    return options
 
 
 def machine() -> None:
@@ -31,7 +35,7 @@ def machine() -> None:
         f"{time.strftime('%Y-%m-%d')} · {_processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} "
         f"at the start · {_memory_bytes() / 2**30:.0f} GiB · {_card()}"
     )
-    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "gradio", "spaces"))
+    packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     say(f"Python {platform.python_version()}, {packages}")
 
 
