@@ -180,7 +180,7 @@ def test_adapters_by_name(engine, files):
     assert [adapter.name for adapter in engine.adapters] == ["a", "b", "c"]
     assert [adapter.rank for adapter in engine.adapters] == [4, 8, 4]
     prepared = engine.prepare(request(A, AdapterChoice("b", 0)))
-    assert (prepared.active_adapters, prepared.extra) == (1, ())
+    assert (prepared.active_adapters, prepared.away, prepared.extra) == (1, (), ())
     assert pickle.loads(pickle.dumps(prepared)) == prepared
     assert engine.prepare_batch([request(), request(A, B)]).active_adapters == 2
 
@@ -370,7 +370,7 @@ def loaded(engine):
 def test_what_does_not_stay_is_loaded_when_it_is_needed(engine, crowded):
     assert loaded(crowded) == {"a0"}
     prepared = crowded.prepare(request(B))
-    assert [adapter.name for adapter in prepared.extra] == ["b"]
+    assert ([adapter.name for adapter in prepared.away], prepared.extra) == (["b"], ())
     for choice, names in [
         (B, {"a0", "a1"}),
         (C, {"a0", "a2"}),
@@ -389,7 +389,19 @@ def test_a_warm_worker_is_told_all(engine, crowded):
     prepared = crowded.prepare(request(B))
     crowded._adapters.shelf._by_name.pop("b")
     assert crowded.generate(prepared, Control()).text == ask(engine, B)
-    assert loaded(crowded) == {"a0"}
+    assert loaded(crowded) == {"a0", "a1"}
+    assert crowded.generate(prepared, Control()).text == ask(engine, B)
+    assert loaded(crowded) == {"a0", "a1"}
+
+
+def test_an_adapter_that_comes_later(base, files, engine):
+    late = engine_of(base, files, "a")
+    assert late.add_adapter(AdapterSpec(files["b"], name="b")).name == "b"
+    assert loaded(late) == {"a0"}
+    assert ask(late, A, B) == ask(engine, A, B)
+    assert ask(late) == ask(engine)
+    with pytest.raises(UsageError, match='"b"'):
+        late.add_adapter(AdapterSpec(files["c"], name="b"))
 
 
 def test_an_adapter_of_a_visitor(engine, base, files):
@@ -459,6 +471,36 @@ def test_what_is_killed_in_loading_leaves_nothing(engine, crowded, monkeypatch, 
     assert is_clean(crowded)
     assert torch.equal(scores(crowded), before)
     assert ask(crowded, B) == ask(engine, B)
+
+
+def test_a_first_adapter_that_comes_only_into_some_layers(base, files, engine, monkeypatch):
+    from peft.tuners.lora import Linear
+
+    bare, real, count = engine_of(base, {}), Linear.update_layer, []
+
+    def fail(*args, **kwargs):
+        count.append(1)
+        if len(count) == 5:
+            raise MemoryError
+        return real(*args, **kwargs)
+
+    theirs = bare.find_adapter(AdapterSpec(files["a"], name="mine"))
+    prepared, before = bare.prepare(request(AdapterChoice("mine")), extra=[theirs]), scores(bare)
+    with monkeypatch.context() as patched:
+        patched.setattr(Linear, "update_layer", fail)
+        with pytest.raises(MemoryError):
+            bare.generate(prepared, Control())
+    assert len(bare._adapters._layers) == 4
+    assert is_clean(bare)
+    assert torch.equal(scores(bare), before)
+    assert bare.generate(prepared, Control()).text == ask(engine, A)
+
+
+def test_what_was_left_active_is_not_inherited(bare, engine):
+    """Whatever a call that was killed left behind, the next one sets its own."""
+    engine._adapters._set({"a0": 2.0})
+    assert torch.equal(scores(engine), scores(bare))
+    assert is_clean(engine)
 
 
 def test_a_file_that_changed_after_the_check(crowded, files, tmp_path, base):

@@ -46,8 +46,10 @@ class PreparedChat:
     """The prompt ends inside the model's reasoning."""
     adapters: tuple[AdapterChoice, ...] = ()
     """Active in this answer and in no other."""
+    away: tuple[Adapter, ...] = ()
+    """Those of them that may not be loaded where the answer is made; once they are, they stay for a while."""
     extra: tuple[Adapter, ...] = ()
-    """Those of them that the worker does not have yet: checked, and loaded when the answer needs them."""
+    """Those that came with the request; they are loaded for this answer and removed after it."""
 
     @property
     def prompt_tokens(self) -> int:
@@ -97,12 +99,8 @@ class PromptWriter:
         self._context_tokens = context_tokens
         self._control = _control_tokens(tokenizer)
 
-    def prepare(self, request: ChatRequest, extra: tuple[Adapter, ...] = ()) -> PreparedChat:
+    def prepare(self, request: ChatRequest) -> PreparedChat:
         """The request as token ids, without its oldest messages where the context is too small for all.
-
-        Args:
-            request: what is asked.
-            extra: adapters that it needs and the worker does not have yet.
 
         Raises:
             RequestError: the last message alone does not fit, or the chat template refuses the conversation.
@@ -123,7 +121,6 @@ class PromptWriter:
             if request.go_on
             else text.rstrip().endswith(THINK),
             adapters=request.adapters,
-            extra=extra,
         )
 
     def _fit(

@@ -104,13 +104,13 @@ def find_adapter(spec: AdapterSpec, *, kind: Kind, token: str | None = None, max
     )
 
 
-def base_of(spec: AdapterSpec, *, token: str | None = None) -> str | None:
+def base_of(spec: AdapterSpec, *, kind: Kind = "text", token: str | None = None) -> str | None:
     """The name of the model that an adapter was trained on, without fetching its weights; None: not told.
 
     Raises:
         ModelError: as for `find_adapter`.
     """
-    found = locate(spec, kind="text", token=token)
+    found = locate(spec, kind=kind, token=token)
     return _base({} if found.config is None else read_config(found.fetch(found.config)), found)
 
 

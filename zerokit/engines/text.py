@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ class TextEngine:
         if merged:
             self._adapters.merge(found.pop(0), merged[0].weight)
         for adapter in found:
-            self._adapters.add(adapter)
+            self._adapters.add(adapter, stays=True)
         self.packed_bytes = placement.place(self.model, quantized=quantization is not None)
         self.context_tokens = context_tokens(self.model.config, self.tokenizer)
         own: GenerationConfig = self.model.generation_config
@@ -122,6 +123,18 @@ class TextEngine:
         """Those that a request can choose, by their names."""
         return self._adapters.shelf.adapters
 
+    def add_adapter(self, spec: AdapterSpec | str | Path, *, token: str | None = None) -> Adapter:
+        """Let requests choose one more adapter from now on; it is loaded when the first of them needs it.
+
+        Raises:
+            AdapterMismatch: it is for another model.
+            ModelError: it cannot be used; a subclass where the reason is a common one.
+            UsageError: there is one of that name.
+        """
+        adapter = find_adapter(AdapterSpec.of(spec), kind="text", token=token)
+        self._adapters.add(adapter, stays=False)
+        return adapter
+
     def find_adapter(self, spec: AdapterSpec | str | Path, *, token: str | None = None) -> Adapter:
         """An adapter that is not the engine's own, checked and found to fit, for `prepare(extra=...)`.
 
@@ -145,10 +158,14 @@ class TextEngine:
             RequestError: the last message alone is too long, the chat template refuses the conversation, or there is
                 no adapter of a name.
         """
-        shelf, own = self._adapters.shelf, {adapter.name: adapter for adapter in extra}
-        named = [own.get(choice.name) or shelf.get(choice.name) for choice in request.adapters]
-        away = tuple(adapter for adapter in named if not shelf.keeps(adapter))
-        return self._prompts.prepare(request, away)
+        shelf, brought = self._adapters.shelf, {adapter.name: adapter for adapter in extra}
+        names = [choice.name for choice in request.adapters]
+        ours = [shelf.get(name) for name in names if name not in brought]
+        return replace(
+            self._prompts.prepare(request),
+            away=tuple(adapter for adapter in ours if not shelf.keeps(adapter)),
+            extra=tuple(brought[name] for name in names if name in brought),
+        )
 
     def prepare_batch(self, requests: Sequence[ChatRequest], *, extra: Sequence[Adapter] = ()) -> PreparedBatch:
         """Several requests for one call, each with its own adapters; `extra` as for `prepare`.

@@ -53,7 +53,8 @@ class TextAdapters:
         self._model = model
         self._base_name, self._any_base = base_name, any_base
         self._shapes = _shapes(model)
-        self._load_dtype = next(model.parameters()).dtype
+        dtypes = (parameter.dtype for parameter in model.parameters() if parameter.dtype.is_floating_point)
+        self._load_dtype = next(dtypes, torch.float16)
         self._tuner: Any = None
         self._layers: dict[str, Any] = {}
         self._active = False
@@ -79,8 +80,12 @@ class TextAdapters:
             raise AdapterError(f'The adapter "{adapter.name}" cannot be merged: its weights are not finite.') from exc
         self._tuner, self._layers = None, {}
 
-    def add(self, adapter: Adapter) -> None:
-        """Put an adapter on the shelf; the first ones are loaded right away and stay.
+    def add(self, adapter: Adapter, *, stays: bool) -> None:
+        """Put an adapter on the shelf.
+
+        Args:
+            adapter: from `find_adapter`.
+            stays: load it now, if there is still room for one that stays; else it is loaded when a call needs it.
 
         Raises:
             AdapterError: it does not fit, or its weights are damaged.
@@ -88,7 +93,7 @@ class TextAdapters:
         """
         self.check(adapter)
         self.shelf.add(adapter)
-        if len(self.shelf.names) <= RESIDENT:
+        if stays and len(self.shelf.names) <= RESIDENT:
             self.shelf.keep(adapter, self._load)
 
     @contextmanager
@@ -103,19 +108,18 @@ class TextAdapters:
             if not (come and alone):
                 yield Turn(self, {}) if come else None
                 return
-            own = {adapter.sha256 for adapter in self.shelf.adapters}
             try:
+                self._set({})
                 yield Turn(self, self._ready(chats))
             finally:
                 self._set({})
-                passing = (extra for chat in chats for extra in chat.extra if extra.sha256 not in own)
-                self.shelf.forget(passing, self._drop)
+                self.shelf.forget((extra for chat in chats for extra in chat.extra), self._drop)
 
     def _ready(self, chats: Sequence[PreparedChat]) -> dict[str, str]:
         """The internal names of what the chats name, loaded."""
         named: dict[str, Adapter] = {}
         for chat in chats:
-            own = {adapter.name: adapter for adapter in chat.extra}
+            own = {adapter.name: adapter for adapter in (*chat.away, *chat.extra)}
             named |= {choice.name: own.get(choice.name) or self.shelf.get(choice.name) for choice in chat.chosen}
         internal = self.shelf.need(list(named.values()), self._load, self._drop)
         return {name: internal[adapter.sha256] for name, adapter in named.items()}
@@ -150,7 +154,7 @@ class TextAdapters:
             else:
                 self._tuner.peft_config[internal] = settings
                 self._tuner.inject_adapter(self._model, internal)
-        self._layers = {name: layer for name, layer in self._model.named_modules() if isinstance(layer, LoraLayer)}
+        self._layers = _layers(self._model)
         self._model.eval()
 
     def _fill(self, adapter: Adapter, pairs: Sequence[Pair], config: Mapping[str, Any], internal: str) -> None:
@@ -173,11 +177,13 @@ class TextAdapters:
         return torch.nn.Parameter(tensor.to(self._load_dtype).to(beside.device, dtype), requires_grad=False)
 
     def _drop(self, internal: str) -> None:
-        if self._tuner is None or internal not in self._tuner.peft_config:
-            return
-        self._layers = {name: layer for name, layer in self._model.named_modules() if isinstance(layer, LoraLayer)}
+        """Take an adapter out of the layers, also one that came only into some of them."""
+        self._layers = _layers(self._model)
         self._set({})
-        self._tuner.delete_adapter(internal)
+        for layer in self._layers.values():
+            layer.delete_adapter(internal)
+        if self._tuner is not None:
+            self._tuner.peft_config.pop(internal, None)
 
     def _set(self, weights: Weights) -> None:
         """Have just these adapters active, each as strongly as `weights` says."""
@@ -270,6 +276,10 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+def _layers(model: torch.nn.Module) -> dict[str, Any]:
+    return {name: layer for name, layer in model.named_modules() if isinstance(layer, LoraLayer)}
 
 
 def _alpha(module: str, config: Mapping[str, Any]) -> float:
