@@ -96,7 +96,7 @@ def blobs_of(image: Image.Image) -> list[Blob]:
     pixels = _pixels(image)
     ground = _background(pixels)[1]
     something = np.linalg.norm(pixels - ground, axis=-1) > _APART
-    blobs = [_blob(pixels, ground, part) for part in _parts(something) if part.sum() >= _SPECK * something.size]
+    blobs = [_blob(pixels, ground, part) for part in _parts(something)]
     return sorted(blobs, key=lambda blob: blob.middle)
 
 
@@ -126,20 +126,22 @@ def _background(pixels: Pixels) -> tuple[str, Pixels]:
 
 
 def _parts(mask: Mask) -> list[Mask]:
-    """The connected parts of a mask."""
-    left = mask.copy()
-    parts = []
-    while left.any():
-        part = np.zeros_like(mask)
-        part.flat[int(left.argmax())] = True
-        while True:
-            grown = _grown(part) & left
-            if (grown == part).all():
-                break
-            part = grown
-        parts.append(part)
-        left &= ~part
-    return parts
+    """The connected parts of a mask that are large enough to count.
+
+    Every pixel takes the highest number among its neighbours until nothing changes: the time does not depend on how
+    many specks there are.
+    """
+    numbers = np.where(mask, np.arange(1, mask.size + 1).reshape(mask.shape), 0)
+    while True:
+        padded = np.pad(numbers, 1)
+        sides = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
+        highest = np.where(mask, np.maximum.reduce([numbers, *sides]), 0)
+        if (highest == numbers).all():
+            break
+        numbers = highest
+    sizes = np.bincount(numbers.ravel())
+    sizes[0] = 0
+    return [numbers == number for number in np.flatnonzero(sizes >= _SPECK * mask.size)]
 
 
 def _grown(mask: Mask) -> Mask:

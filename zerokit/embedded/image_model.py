@@ -28,7 +28,10 @@ _WORDINGS = 20_000
 
 
 def train_tokenizer() -> CLIPTokenizer:
-    """Learn a byte-level vocabulary of lower-case words and their pieces from wordings of the recipe."""
+    """Learn a byte-level vocabulary of lower-case words and their pieces from wordings of the recipe.
+
+    The pieces are numbered here, because the trainer numbers letters at the ends of words in another order each time.
+    """
     sampler = Sampler(0)
     blank = CLIPTokenizer().backend_tokenizer
     tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
@@ -44,10 +47,9 @@ def train_tokenizer() -> CLIPTokenizer:
     )
     letters = " ".join(string.ascii_lowercase + string.digits)
     tokenizer.train_from_iterator([letters, *(sampler.wording(sampler.request()) for _ in range(_WORDINGS))], trainer)
-    vocabulary = tokenizer.get_vocab()
-    for character in alphabet:
-        vocabulary.setdefault(f"{character}</w>", len(vocabulary))
-    merges = [tuple(pair) for pair in json.loads(tokenizer.to_str())["model"]["merges"]]
+    merges = [(first, second) for first, second in json.loads(tokenizer.to_str())["model"]["merges"]]
+    pieces = [START, END, *alphabet, *(f"{character}</w>" for character in alphabet), *map("".join, merges)]
+    vocabulary = {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=MAX_TOKENS)
 
 

@@ -136,7 +136,7 @@ class Sampler:
         """An open place is mostly about the middle; also elsewhere, so that any picture can be worked on further."""
         item, uniform = request.items[0], self.random.uniform
         if request.place is None and self.random.random() < 0.3:
-            radius = uniform(*self.random.choice(list(_PLACED.values())))
+            radius = uniform(*_PLACED[item.size or self.random.choice(list(_PLACED))])
             reach = SIZE / 2 - _MARGIN - radius
             return self._thing(item, SIZE / 2 + uniform(-reach, reach), SIZE / 2 + uniform(-reach, reach), radius)
         across, down = PLACES[request.place or "centre"]
