@@ -132,12 +132,13 @@ class _Visitor:
                 ended = self._kind.ask(self._client, visit)
             except Exception as exc:  # noqa: BLE001  whatever ended it, the table says so
                 ended = f"{type(exc).__name__}: {exc}"
+                report.say(f"Visit {visit.number}, {visit}: {ended}")
             # A visitor has one call at a time; the end of one is told to the page a little before the scheduler.
             give_up_at = time.monotonic() + SETTLED_S
             while len(calls := self._calls()) == len(before) and time.monotonic() < give_up_at:
                 time.sleep(0.02)
             if len(calls) == len(before):
-                report.say(f"Visit {visit.number} made no call: {ended}")
+                report.say(f"Visit {visit.number} made no call.")
             else:
                 self.answers.append(Answer(visit, ended, calls[-1]))
 
