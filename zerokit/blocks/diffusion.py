@@ -126,7 +126,7 @@ class ZeroDiffusion(gr.Blocks):  # type: ignore[misc]
             api_description="One click on the page, with the page's settings. Programs use /generate.",
         )
         ready = made.then(_ready, None, buttons, **QUIET)
-        ready.then(None, None, None, js=parts.script("focus"), api_visibility="private")
+        ready.then(None, parts.images, None, js=parts.script("made"), api_visibility="private")
         parts.stop.click(self._stop, None, parts.stop, **QUIET)
         parts.aspect.change(self._free_size, parts.aspect, [parts.width, parts.height], **QUIET)
         started = [parts.starts_from, parts.start_area]
@@ -163,7 +163,7 @@ class ZeroDiffusion(gr.Blocks):  # type: ignore[misc]
         reply = outcome.value if isinstance(outcome.value, ImageReply) else None
         if reply is None or not reply.pictures:
             # Only a preview of pictures that do not come is taken back: the one that is looked at stays open.
-            gallery = gr.update(value=past, selected_index=None) if work.request.preview else gr.skip()
+            gallery = past if work.request.preview else gr.skip()
             return _shown(*_ready(), status=canvas.done(outcome), quota=settled, gallery=gallery)
         files = self.model.save(work, reply, self.parts.gallery.GRADIO_CACHE)
         captions = [canvas.caption(picture.seed, flagged=picture.flagged) for picture in reply.pictures]
@@ -173,7 +173,7 @@ class ZeroDiffusion(gr.Blocks):  # type: ignore[misc]
             compare = gr.update(value=(work.request.image, reply.pictures[0].image), visible=True)
         return _shown(
             *_ready(),
-            gallery=gr.update(value=pictures, selected_index=0 if len(files) == 1 else None),
+            gallery=gr.update(value=pictures, selected_index=0) if len(files) == 1 else pictures,
             status=canvas.done(outcome),
             compare=compare,
             past=pictures,

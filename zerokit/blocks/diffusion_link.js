@@ -1,6 +1,6 @@
 async (prompt, negative_prompt, aspect, width, height, images, steps, guidance, scheduler, seed, randomise, strength) => {
   const settings = { prompt, negative_prompt, width, height, steps, guidance, scheduler, strength };
-  if (!randomise || seed !== null) settings.seed = seed;
+  if (!randomise || seed) settings.seed = seed;  // Gradio shows an empty number as 0
   const link = new URL(window.location.href);
   link.search = "";
   link.hash = "";

@@ -14,12 +14,19 @@
   document.addEventListener("dragover", (event) => { if (isMine(event)) event.preventDefault(); });
   document.addEventListener("drop", (event) => {
     if (!isMine(event)) return;
-    const input = document.querySelector("#PAGE_ID .zi-recall input[type=file]");
+    const input = document.querySelector("#PAGE_ID .zi-dropped input[type=file]");
     event.preventDefault();
     if (!input) return;
     input.files = event.dataTransfer.files;
     input.dispatchEvent(new Event("change", { bubbles: true }));
   });
+  for (const kind of ["pointerdown", "keyup"]) {
+    document.addEventListener(kind, (event) => {
+      const page = document.getElementById("PAGE_ID");
+      const ask = event.target.closest && event.target.closest("#PAGE_ID .zi-ask");
+      if (page) page.lastUsed = !ask ? "" : event.target.closest("textarea") ? "textarea" : ".zi-generate";
+    });
+  }
   document.addEventListener("keydown", (event) => {  // Enter alone is the text box's own
     if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
     if (event.target.closest && event.target.closest("#PAGE_ID .zi-ask textarea")) {

@@ -22,6 +22,7 @@ CHANGE = "Change this picture"
 LINK = "Copy a link to these settings"
 START = "Start from a picture"
 _GALLERY_HEIGHT = "max(280px, min(100dvh - 330px, 100vw))"
+_PICTURES = [".png", ".jpg", ".jpeg", ".webp"]
 _SMALL_SIDE = 128
 """Pixels up to which a picture is shown large with its pixels as they are."""
 
@@ -82,7 +83,7 @@ class Page:
 
     def _start_from(self) -> None:
         can_paint = "inpaint" in self.own.modes
-        with gr.Accordion(START, open=False, visible=self._starts) as self.start_area:
+        with gr.Accordion(START, open=False, visible=self._starts, elem_classes="zi-start") as self.start_area:
             gr.Markdown(
                 "Drop a picture to change it as the prompt says. Paint over a part to change only that part."
                 if can_paint
@@ -97,13 +98,18 @@ class Page:
                 sources=("upload", "clipboard"),
                 transforms=(),
                 layers=False,
-                brush=gr.Brush(colors=["#ff4d6d"], color_mode="fixed") if can_paint else False,
+                brush=self._brush() if can_paint else False,
                 eraser=None if can_paint else False,
                 height=320,
             )
             self.strength = gr.Slider(
                 0.05, 1, 0.6, step=0.05, label="Strength", info="How much of it may change: 1 is everything"
             )
+
+    def _brush(self) -> gr.Brush:
+        """For a few strokes over what shall change, whatever the size of this model's pictures."""
+        side = min(self.own.width, self.own.height)
+        return gr.Brush(default_size=max(4, side // 12), colors=["#ff4d6d"], color_mode="fixed")
 
     def _settings(self) -> None:
         own, start = self.own, self.start
@@ -112,9 +118,7 @@ class Page:
             self.aspect = gr.Dropdown(
                 [*((_sized(name, own), name) for name in ASPECTS), CUSTOM], value=aspect, label="Size", min_width=140
             )
-            self.images = gr.Slider(
-                1, most_images(), start.get("images", 1), step=1, label="Pictures", min_width=140
-            )
+            self.images = gr.Slider(1, most_images(), start.get("images", 1), step=1, label="Pictures", min_width=140)
         self._start_from()
         with gr.Accordion("Settings", open=False):
             self.negative_prompt = gr.Textbox(
@@ -151,13 +155,12 @@ class Page:
             )
             self.recall = gr.File(
                 label="Settings from a picture made here",
-                file_types=[".png", ".jpg", ".jpeg", ".webp"],
+                file_types=_PICTURES,
                 height=150,
-                elem_classes="zi-recall",
             )
 
     def _results(self) -> None:
-        small = max(self.own.width, self.own.height) <= _SMALL_SIDE
+        pixels = ["zi-pixels"] if max(self.own.width, self.own.height) <= _SMALL_SIDE else []
         self.gallery = gr.Gallery(
             label="Pictures",
             show_label=False,
@@ -167,7 +170,7 @@ class Page:
             object_fit="contain",
             buttons=["download", "fullscreen"],
             interactive=False,
-            elem_classes=["zi-gallery", "zi-pixels"] if small else "zi-gallery",
+            elem_classes=["zi-gallery", *pixels],
         )
         with gr.Row(elem_classes="zi-tools"):
             self.again = gr.Button(CHANGE, size="sm", visible=self._starts, interactive=False, min_width=120)
@@ -181,8 +184,10 @@ class Page:
             format="png",
             visible=False,
             interactive=False,
-            elem_classes="zi-compare",
+            elem_classes=["zi-compare", *pixels],
         )
+        # What is folded is not in the page: a picture that is dropped beside everything needs a place that is.
+        self.dropped = gr.File(file_types=_PICTURES, visible="hidden", elem_classes="zi-dropped")
         self.past = gr.State([])
         self.chosen = gr.State(0)
         self.starts_from = gr.State("text")

@@ -27,7 +27,8 @@ class Recall:
         """Listen to the field for pictures, to pictures dropped beside it, to the address of the page."""
         parts = self.parts
         recalled = [*parts.settings, parts.editor, parts.status]
-        parts.recall.upload(self._from_picture, parts.recall, [*recalled, parts.recall], **QUIET)
+        for field in (parts.recall, parts.dropped):
+            field.upload(self._from_picture, field, [*recalled, field], **QUIET)
         load(self._from_link, None, recalled, **QUIET)
         load(None, None, None, js=parts.script("open"), api_visibility="private")
         said = parts.link.click(None, parts.settings, parts.link, js=parts.script("link"), api_visibility="private")

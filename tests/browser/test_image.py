@@ -1,0 +1,475 @@
+"""ZeroDiffusion's page in a browser, with the real worker behind it: pictures, Stop, settings, errors, leaving."""
+
+import base64
+import io
+import os
+import re
+import sys
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from PIL import Image, ImageChops
+from playwright.sync_api import Page, expect
+
+sys.path.append(str(Path(__file__).parents[1] / "emulator"))
+
+from chat_world import HERE, until, world
+
+from zerokit.pictures.record import read_png
+
+import tiny_image  # found where chat_world looks for it  # isort: skip
+
+APPS = HERE / "image_apps"
+STEPS = 20
+PROMPT = "a red circle on a white background"
+OVER = re.compile(r"^\d pictures? · ")
+PATIENCE_MS = 60_000
+HOSTILE = "<img src=x onerror='window.hacked = 1'>"
+READY = ".zq:not([data-kind=waiting])"
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory):
+    """The small model; what steps take on this machine is learned before anybody asks for a picture."""
+    model = tiny_image.make("stable-diffusion", tmp_path_factory.mktemp("model"))
+    with world(APPS / "image.py", env={"IMAGE_MODEL": str(model), "IMAGE_STEPS": str(STEPS)}) as space:
+        space.z.set_faults("slow:0.1")
+        for steps in (150, STEPS):
+            paint(space, steps=steps)
+        yield space
+
+
+def paint(space, **settings):
+    return space.client().predict(PROMPT, api_name="/generate", **settings)
+
+
+class Studio:
+    """A visitor's page."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        page.set_default_timeout(PATIENCE_MS)
+        self.problems: list[str] = []
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        page.goto(url)
+        self.root = page.locator(".zi-page").first
+        expect(self.root.locator(READY)).to_be_visible(timeout=PATIENCE_MS)
+
+    @property
+    def prompt(self):
+        return self.root.get_by_label("Prompt", exact=True)
+
+    @property
+    def generate(self):
+        return self.root.get_by_role("button", name="Generate", exact=True)
+
+    @property
+    def stop(self):
+        return self.root.get_by_role("button", name=re.compile("^Stop"))
+
+    @property
+    def fit(self):
+        return self.root.get_by_role("button", name=re.compile("(fits?|Nothing fits) your"))
+
+    @property
+    def status(self):
+        return self.root.locator(".zi")
+
+    @property
+    def alert(self):
+        return self.root.get_by_role("alert")
+
+    @property
+    def bar(self):
+        return self.root.locator(".zq")
+
+    @property
+    def thumbnails(self):
+        return self.root.locator(".zi-gallery .thumbnail-item img")
+
+    @property
+    def large(self):
+        return self.root.locator(".zi-gallery [data-testid=detailed-image]")
+
+    @property
+    def editor(self):
+        return self.root.locator("[data-testid=image]").filter(has=self.page.locator("canvas"))
+
+    def number(self, name: str):
+        return self.root.get_by_role("spinbutton", name=re.compile(name))
+
+    def set(self, name: str, value: object) -> None:
+        self.number(name).fill(str(value))
+        self.number(name).press("Tab")
+
+    def fold(self, name: str):
+        return self.root.get_by_role("button", name=re.compile(f"^{name}"))
+
+    def open(self, name: str) -> None:
+        fold = self.fold(name)
+        if fold.get_attribute("aria-expanded") != "true":
+            fold.click()
+
+    def over(self) -> None:
+        expect(self.generate).to_be_visible(timeout=PATIENCE_MS)
+        expect(self.stop).to_be_hidden()
+
+    def paint(self, prompt: str = PROMPT) -> None:
+        """Ask, and wait for new pictures."""
+        before = self.newest()
+        self.prompt.fill(prompt)
+        self.generate.click()
+        self.page.wait_for_function(
+            """before => (document.querySelector('.zi-gallery .thumbnail-item img') || {}).src !== before
+            || document.querySelector('.zi-error')""",
+            arg=before,
+            timeout=PATIENCE_MS,
+        )
+        self.over()
+        expect(self.alert).to_have_count(0)
+
+    def newest(self) -> str | None:
+        return self.thumbnails.first.get_attribute("src") if self.thumbnails.count() else None
+
+    def files(self) -> list[bytes]:
+        """The pictures of the gallery, newest first, as a visitor downloads them."""
+        sources = self.thumbnails.evaluate_all("images => images.map(image => image.src)")
+        return [self.page.request.get(source).body() for source in sources]
+
+    def pictures(self) -> list[Image.Image]:
+        return [opened(file) for file in self.files()]
+
+    def drop(self, file: bytes, on: str = "h1") -> None:
+        """Drop a file as the desktop does."""
+        transfer = self.page.evaluate_handle(
+            """data => {
+              const transfer = new DataTransfer();
+              const bytes = Uint8Array.from(atob(data), (sign) => sign.charCodeAt(0));
+              transfer.items.add(new File([bytes], "picture.png", {type: "image/png"}));
+              return transfer;
+            }""",
+            base64.b64encode(file).decode(),
+        )
+        self.page.locator(on).first.dispatch_event("drop", {"dataTransfer": transfer})
+
+    def start_from(self, file: bytes) -> None:
+        self.open("Start from a picture")
+        self.root.locator(".zi-start input[type=file]").set_input_files(
+            {"name": "start.png", "mimeType": "image/png", "buffer": file}
+        )
+        expect(self.root.get_by_text("Starting from a picture")).to_be_visible(timeout=PATIENCE_MS)
+
+    def brush(self) -> None:
+        """Paint over the middle of the picture in the editor, as fast as a hand."""
+        canvas = self.root.locator(".zi-start canvas").first
+        canvas.scroll_into_view_if_needed()
+        expect(self.root.locator(".zi-start").get_by_role("button", name="Brush Size")).to_be_visible()
+        box = canvas.bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        mouse = self.page.mouse
+        mouse.move(x - 20, y)
+        mouse.down()
+        for step in range(12):
+            mouse.move(x - 20 + 3 * step, y)
+            self.page.wait_for_timeout(40)
+        mouse.up()
+        expect(self.root.get_by_text("Changing the painted part")).to_be_visible(timeout=PATIENCE_MS)
+
+
+@pytest.fixture
+def visit(space, browser):
+    """Opens pages, each of a visitor with a browser of their own; nothing is left when they are gone."""
+    space.new_day()
+    contexts, studios = [], []
+
+    def open_page(query="", **context):
+        contexts.append(browser.new_context(locale="en-GB", timezone_id="UTC", **context))
+        studios.append(Studio(contexts[-1].new_page(), space.app.url + query))
+        return studios[-1]
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    space.new_day()
+    space.settle()
+    assert [studio.problems for studio in studios if studio.problems] == []
+
+
+def opened(file: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(file)).convert("RGB")
+
+
+def png(colour: str, size: tuple[int, int] = (32, 32)) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", size, colour).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_a_picture_large_then_four_at_once_and_those_of_before(space, visit):
+    studio = visit(viewport={"width": 1100, "height": 900})
+    expect(studio.root.get_by_role("button", name="Change this picture")).to_be_disabled()
+    calls = len(space.z.calls)
+    studio.root.get_by_role("gridcell", name=PROMPT).or_(studio.root.get_by_role("button", name=PROMPT)).click()
+    expect(studio.prompt).to_have_value(PROMPT)
+    studio.prompt.press("Enter")
+    studio.prompt.press("Enter")
+    expect(studio.status).to_contain_text(OVER, timeout=PATIENCE_MS)
+    studio.over()
+    expect(studio.large).to_be_visible()
+    expect(studio.prompt).to_be_focused()
+    first = studio.files()
+    seed = studio.root.get_by_label("Seed", exact=True)
+    studio.open("Settings")
+    assert read_png(first[0]).seed == int(seed.input_value())
+    assert len(space.z.calls) == calls + 1
+    runs = space.last.runs_left
+    studio.set("Pictures", 4)
+    studio.paint()
+    assert space.last.runs_left == runs - 1
+    expect(studio.thumbnails).to_have_count(5)
+    expect(studio.large).to_be_hidden()
+    files = studio.files()
+    assert files[4:] == first
+    made = [read_png(file) for file in files[:4]]
+    assert [one.seed for one in made] == list(range(made[0].seed, made[0].seed + 4))
+    assert made[0].seed == int(seed.input_value()) != read_png(first[0]).seed
+    assert made[0].steps == STEPS
+
+
+def test_progress_does_not_move_the_page_and_stop_keeps_what_there_is(space, visit):
+    studio = visit(viewport={"width": 1100, "height": 900})
+    space.z.set_faults("slow:0.1")
+    gallery = studio.root.locator(".zi-gallery")
+    before = gallery.bounding_box(), studio.generate.bounding_box()
+    studio.prompt.fill(PROMPT)
+    studio.prompt.press("Control+Enter")
+    expect(studio.status).to_contain_text(re.compile("Waiting for a GPU|Waking the GPU|Asking|Reading|Painting"))
+    expect(studio.status).to_contain_text(re.compile(rf"step (9|1\d) of {STEPS} · about \d+ s left"))
+    expect(studio.root.get_by_role("progressbar", name=re.compile("Painting"))).to_be_visible()
+    assert (gallery.bounding_box(), studio.stop.bounding_box()) == before
+    studio.stop.click()
+    expect(studio.status).to_contain_text("stopped by you", timeout=PATIENCE_MS)
+    studio.over()
+    assert gallery.bounding_box() == before[0]
+    until(lambda: space.z.leases == [])
+    expect(studio.large).to_be_visible()
+    assert read_png(studio.files()[0]).steps_made < STEPS
+    space.z.set_faults("queue:30@1")
+    studio.generate.click()
+    expect(studio.status).to_contain_text("Waiting for a GPU")
+    studio.stop.dblclick()
+    expect(studio.status).to_contain_text("Stopped before there was a picture.", timeout=PATIENCE_MS)
+    studio.over()
+    assert len(studio.files()) == 1
+    until(lambda: not space.z._scheduler.queue)
+
+
+FAULTS = {
+    "runs": ("No runs left today", "Come back when your runs do"),
+    "queue-timeout": ("All GPUs are busy", "No GPU came free within 60 s"),
+    "oom-always": ("Too large for the GPU", "2.50 GiB"),
+    "kill:0": ("The GPU call was interrupted", "Please try again"),
+}
+
+
+def test_errors_are_cards_and_everything_is_kept(space, visit):
+    studio = visit()
+    studio.open("Settings")
+    studio.root.get_by_label("Negative prompt").fill("blue")
+    studio.paint()
+    made = studio.files()
+    for fault, (title, words) in FAULTS.items():
+        space.z.set_faults(fault)
+        studio.generate.click()
+        expect(studio.alert).to_contain_text(title, timeout=PATIENCE_MS)
+        expect(studio.alert).to_contain_text(words)
+        studio.over()
+        expect(studio.prompt).to_have_value(PROMPT)
+        expect(studio.root.get_by_label("Negative prompt")).to_have_value("blue")
+        assert studio.files() == made
+        space.z.set_faults()
+        space.new_day()
+    calls = len(space.z.calls)
+    studio.prompt.fill("  ")
+    studio.generate.click()
+    expect(studio.alert).to_contain_text("prompt")
+    studio.over()
+    assert len(space.z.calls) == calls
+    studio.page.evaluate("window.hacked = 0")
+    studio.paint(HOSTILE)
+    assert studio.page.evaluate("window.hacked") == 0
+    assert len(studio.files()) == 2
+
+
+def test_what_fits_is_offered_below_the_button(space, visit):
+    space.z.set_faults("slow:0.1")
+    paint(space)  # the app asks the Hub again after it
+    space.z.set_left("free", 4)
+    studio = visit_without_a_new_day(space, visit)
+    studio.open("Settings")
+    expect(studio.fit).to_be_hidden()
+    studio.set("Steps", 50)
+    expect(studio.fit).to_have_text(re.compile(r"^\d+ steps fit your 4 s: use that$"), timeout=PATIENCE_MS)
+    steps = studio.fit.inner_text().split()[0]
+    studio.fit.click()
+    expect(studio.number("Steps")).to_have_value(steps)
+    expect(studio.fit).to_be_hidden()
+
+
+def visit_without_a_new_day(space, visit):
+    left = space.z.visitor("free")
+    assert left
+    return visit()
+
+
+def test_a_dropped_picture_brings_its_settings_back(space, visit):
+    studio = visit()
+    studio.open("Settings")
+    studio.set("Steps", 7)
+    studio.set("Guidance", 3.5)
+    studio.root.get_by_label("Negative prompt").fill("blue")
+    studio.paint("a green star")
+    file = studio.files()[0]
+    other = visit()
+    other.prompt.fill("something else")
+    other.drop(file)
+    expect(other.status).to_contain_text("The settings of that picture are back.", timeout=PATIENCE_MS)
+    expect(other.prompt).to_have_value("a green star")
+    other.open("Settings")
+    expect(other.root.get_by_label("Negative prompt")).to_have_value("blue")
+    expect(other.number("Steps")).to_have_value("7")
+    expect(other.number("Guidance")).to_have_value("3.5")
+    expect(other.root.get_by_label("Another seed each time")).not_to_be_checked()
+    other.generate.click()
+    expect(other.status).to_contain_text(OVER, timeout=PATIENCE_MS)
+    other.over()
+    assert other.pictures()[0].tobytes() == studio.pictures()[0].tobytes()
+    other.drop(png("red"))
+    expect(other.alert).to_contain_text("carries no settings", timeout=PATIENCE_MS)
+    expect(other.prompt).to_have_value("a green star")
+
+
+def test_a_link_carries_the_settings_and_nothing_else(space, visit):
+    studio = visit(permissions=["clipboard-read", "clipboard-write"])
+    studio.open("Settings")
+    studio.set("Steps", 9)
+    studio.prompt.fill("a blue square & more")
+    studio.root.get_by_role("button", name="Copy a link").click()
+    expect(studio.root.get_by_role("button", name="Link copied")).to_be_visible()
+    link = studio.page.evaluate("navigator.clipboard.readText()")
+    expect(studio.root.get_by_role("button", name="Copy a link")).to_be_visible()
+    other = visit(link.removeprefix(space.app.url))
+    expect(other.prompt).to_have_value("a blue square & more", timeout=PATIENCE_MS)
+    other.open("Settings")
+    expect(other.number("Steps")).to_have_value("9")
+    odd = {"prompt": HOSTILE, "steps": "1e9", "width": "-1", "seed": "x", "guidance": "nan", "scheduler": HOSTILE}
+    third = visit("?" + urlencode(odd))
+    expect(third.prompt).to_have_value(HOSTILE, timeout=PATIENCE_MS)
+    third.open("Settings")
+    expect(third.number("Steps")).to_have_value(str(STEPS))
+    assert third.page.evaluate("window.hacked") is None
+
+
+def test_from_a_picture_and_in_a_part_of_it(space, visit):
+    studio = visit(viewport={"width": 1100, "height": 1200})
+    compare = studio.root.locator(".zi-compare")
+    studio.start_from(png("white"))
+    expect(compare).to_be_hidden()
+    studio.paint()
+    expect(compare).to_be_visible()
+    assert read_png(studio.files()[0]).mode == "image"
+    studio.brush()
+    studio.paint()
+    file = studio.files()[0]
+    assert read_png(file).mode == "inpaint"
+    changed = ImageChops.difference(opened(file), Image.new("RGB", (32, 32), "white")).getbbox()
+    assert changed is not None
+    left, top, right, bottom = changed
+    assert 4 < top < bottom < 28  # a stroke through the middle
+    assert right - left > 4
+    studio.root.get_by_role("button", name="Change this picture").click()
+    expect(studio.root.get_by_text("Starting from a picture · 32 × 32")).to_be_visible(timeout=PATIENCE_MS)
+
+
+def test_two_visitors_do_not_mix(space, visit):
+    ann, bob = visit(), visit()
+    for studio, words in ((ann, "a red circle"), (bob, "two blue squares")):
+        studio.prompt.fill(words)
+        studio.generate.click()
+    for studio, words in ((ann, "a red circle"), (bob, "two blue squares")):
+        expect(studio.status).to_contain_text(OVER, timeout=PATIENCE_MS)
+        studio.over()
+        assert [read_png(file).prompt for file in studio.files()] == [words]
+        expect(studio.prompt).to_have_value(words)
+
+
+@pytest.mark.parametrize("fault", ["slow:0.2@1", "queue:30@1"])
+def test_closing_the_tab_frees_the_gpu(space, visit, fault):
+    studio = visit()
+    space.z.set_faults(fault)
+    studio.prompt.fill(PROMPT)
+    studio.generate.click()
+    expect(studio.status).to_contain_text("Waiting for a GPU" if "queue" in fault else re.compile("step [1-9]"))
+    studio.page.close()
+    until(lambda: space.z.leases == [] and not space.z._scheduler.queue)
+    if "queue" in fault:
+        assert space.last.outcome == "withdrawn"
+
+
+def test_on_a_phone_in_the_dark_with_the_keyboard(space, visit):
+    studio = visit("?__theme=dark", viewport={"width": 360, "height": 740})
+    assert studio.page.locator("body").evaluate("body => body.classList.contains('dark')")
+    assert studio.page.evaluate("document.documentElement.scrollWidth") <= 360
+    keyboard = studio.page.keyboard
+    studio.prompt.focus()
+    keyboard.type(PROMPT)
+    keyboard.press("Tab")
+    expect(studio.generate).to_be_focused()
+    keyboard.press("Enter")
+    expect(studio.status).to_contain_text(OVER, timeout=PATIENCE_MS)
+    studio.over()
+    expect(studio.generate).to_be_focused()
+    gallery, more = studio.root.locator(".zi-gallery"), studio.fold("Settings")
+    assert studio.generate.bounding_box()["y"] < gallery.bounding_box()["y"] < more.bounding_box()["y"]
+    assert studio.page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    folders = [str(tiny_image.make(family, folder / family)) for family in ("stable-diffusion-3", "lcm")]
+    with world(APPS / "tabs.py", env={"IMAGE_MODELS": os.pathsep.join(folders)}) as space:
+        yield space
+
+
+def test_each_model_has_its_own_settings_two_in_one_page(models, browser):
+    context = browser.new_context(locale="en-GB", timezone_id="UTC")
+    flow = Studio(context.new_page(), models.app.url)
+    flow.open("Settings")
+    expect(flow.root.get_by_label("Negative prompt")).to_be_visible()
+    expect(flow.number("Guidance")).to_be_visible()
+    flow.paint()
+    file = flow.files()[0]
+    flow.page.get_by_role("tab", name="lcm").click()
+    few = Studio.__new__(Studio)
+    few.page, few.problems = flow.page, flow.problems
+    few.root = flow.page.locator(".zi-page:visible")
+    few.open("Settings")
+    expect(few.number("Steps")).to_be_visible()
+    expect(few.root.get_by_label("Negative prompt")).to_be_hidden()
+    few.drop(file, ".zi-page:visible .zi-ask")
+    expect(few.status).to_contain_text("The settings of that picture are back.", timeout=PATIENCE_MS)
+    expect(few.status).to_contain_text("It was made with")
+    expect(few.prompt).to_have_value(PROMPT)
+    few.prompt.fill("two blue squares")
+    few.generate.click()
+    expect(few.status).to_contain_text(OVER, timeout=PATIENCE_MS)
+    few.over()
+    flow.page.get_by_role("tab", name="stable-diffusion-3").click()
+    flow.root = flow.page.locator(".zi-page:visible")
+    expect(flow.prompt).to_have_value(PROMPT)
+    assert flow.files() == [file]
+    assert flow.problems == []
+    context.close()
+    until(lambda: models.z.leases == [])
