@@ -7,19 +7,7 @@ import time
 
 import gradio as gr
 import torch
-from faulty_widths import (
-    BATCH,
-    DECODER,
-    DIES,
-    HASTY,
-    HASTY_S,
-    NAN,
-    NAN_DECODER,
-    NEVER,
-    ROOMY,
-    ROOMY_S,
-    STEPS,
-)
+from faulty_widths import BATCH, DECLARED_S, DECODER, DIES, NAN, NAN_DECODER, NEVER, STEPS
 
 from zerokit import ZeroDiffusion
 from zerokit.calls.duration import Estimate
@@ -32,11 +20,11 @@ demo = ZeroDiffusion(os.environ["IMAGE_MODEL"], title="Faulty", steps=STEPS)
 pipe = demo.engine.pipe
 singles = 0
 learned = demo.model.paint.estimator
-declared = {HASTY: Estimate(HASTY_S, HASTY_S), ROOMY: Estimate(ROOMY_S, ROOMY_S)}
 
 
 def estimate(args: tuple, kwargs: dict, **where: object) -> Estimate:
-    return declared.get(args[0].request.width) or type(learned).estimate(learned, args, kwargs, **where)
+    seconds = DECLARED_S.get(args[0].request.width)
+    return Estimate(seconds, 1) if seconds else type(learned).estimate(learned, args, kwargs, **where)
 
 
 learned.estimate = estimate

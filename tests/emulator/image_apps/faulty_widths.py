@@ -11,6 +11,9 @@ NAN = 64
 NAN_DECODER = 72
 DIES = 80
 """As BATCH, and the worker is killed at the third picture."""
-HASTY, HASTY_S = 88, 2
-"""So many seconds are declared, whatever is asked."""
-ROOMY, ROOMY_S = 96, 20
+SMALL = 24
+"""Never decoded in tiles."""
+HASTY = 88
+ROOMY = 96
+DECLARED_S = {width: 30 for width in (BATCH, DECODER, NEVER, NAN, NAN_DECODER, DIES, SMALL, ROOMY)} | {HASTY: 4}
+"""Seconds that are declared, whatever is learned; less where less is left."""
