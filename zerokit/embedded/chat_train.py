@@ -11,7 +11,7 @@ import itertools
 import math
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -81,10 +81,19 @@ def train_on(
     drawn: Iterator[Batch],
     recipe: Recipe,
     report: Callable[[str], None] = lambda line: None,
+    optimizers: Sequence[torch.optim.Optimizer] = (),
 ) -> list[float]:
-    """Train a model on batches, with the rates of the recipe; return the loss of every step."""
+    """Train a model on batches, with the rates of the recipe; return the loss of every step.
+
+    Args:
+        model: is trained in place.
+        drawn: the batches, one for each step.
+        recipe: steps, warm-up, and the rates.
+        report: is told about the progress every 50 steps.
+        optimizers: of what is to be trained, each group with its "full_rate"; none: of the whole model.
+    """
     clock = time.monotonic()
-    optimizers = _optimizers(model, recipe)
+    optimizers = optimizers or _optimizers(model, recipe)
     losses = []
     model.train()
     for step, (ids, labels) in enumerate(drawn):
@@ -145,16 +154,17 @@ def batches(tokenizer: PreTrainedTokenizerFast, recipe: Recipe) -> Iterator[Batc
             if len(dialogue) == 2 and sampler.random.random() < _OPENING_SHARE:
                 end = next(place for place, label in enumerate(labels) if label != IGNORED) + _OPENING_TOKENS
             pool.append((ids[:end], labels[:end]))
-        groups = list(_groups(sorted(pool, key=lambda pair: len(pair[0])), recipe.tokens_per_step))
+        groups = list(groups_of(sorted(pool, key=lambda pair: len(pair[0])), recipe.tokens_per_step))
         sampler.random.shuffle(groups)
         for group in groups[:left]:
             yield make_batch(group, tokenizer.pad_token_id)
         left -= len(groups)
 
 
-def _groups(
+def groups_of(
     pool: list[tuple[list[int], list[int]]], tokens_per_step: int
 ) -> Iterator[list[tuple[list[int], list[int]]]]:
+    """Cut `pool`, shortest first, into groups that hold `tokens_per_step` tokens when they are padded."""
     group: list[tuple[list[int], list[int]]] = []
     for pair in pool:
         if group and (len(group) + 1) * len(pair[0]) > tokens_per_step:

@@ -1,0 +1,127 @@
+"""The recipe of the embedded adapters: `python -m zerokit.embedded.adapters`.
+
+It trains them on the embedded chat model, measures them, and writes each with its card:
+
+    python -m zerokit.embedded.adapters --out adapters --seed 0
+    python -m zerokit.embedded.adapters --only chat-pirate
+    python -m zerokit.embedded.adapters --evaluate              # those that ship
+    python -m zerokit.embedded.adapters --evaluate adapters     # others
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from transformers.utils import logging
+
+from zerokit.embedded import path
+from zerokit.embedded.adapter_evaluate import evaluate
+from zerokit.embedded.adapter_train import AdapterRecipe, TrainedAdapter, train
+from zerokit.embedded.chat_evaluate import as_table
+from zerokit.embedded.manners import MANNERS, Manner
+
+_SHIPPED = "shipped"
+BASE = "embedded"
+"""What the files call the base: the name that ZeroKit knows it by, and no path of the machine that trained them."""
+
+_CARD = """\
+---
+license: apache-2.0
+language: en
+library_name: peft
+base_model: {base}
+pipeline_tag: text-generation
+tags: [zerokit, demonstration, lora]
+---
+# {name}: an adapter for the embedded chat model of ZeroKit
+
+{summary}
+
+It is a LoRA adapter of rank {rank} for all linear layers, trained on the questions and answers of the model itself,
+said in another manner.
+
+```
+python -m zerokit.embedded.adapters --only {name} --seed {seed}
+```
+
+makes it again: {core_s:.0f} seconds of one CPU core, final loss {loss:.4f}.
+`python -m zerokit.embedded.adapters --evaluate` measured, with greedy answers:
+
+{table}
+
+Right in content means: the known answer is there, word for word but for the manner. Licence: Apache 2.0.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train or evaluate, as the command line says."""
+    options = _parser().parse_args(arguments)
+    torch.set_num_threads(1)
+    logging.disable_progress_bar()
+    for name in [options.only] if options.only else MANNERS:
+        print(name)
+        if options.evaluate:
+            folder = path(name) if options.evaluate == _SHIPPED else Path(options.evaluate) / name
+            print(as_table(evaluate(MANNERS[name], folder)))
+            continue
+        recipe = AdapterRecipe(seed=options.seed)
+        trained = train(MANNERS[name], path("chat"), recipe)
+        print(f"Trained in {trained.core_s:.0f} core-seconds")
+        folder = options.out / name
+        save(trained, folder)
+        write_card(MANNERS[name], folder, recipe, trained)
+        print(f"Saved to {folder}")
+    return 0
+
+
+def save(trained: TrainedAdapter, folder: Path) -> None:
+    """Write an adapter in float16, readable for everyone, without a path of this machine."""
+    trained.model.to(dtype=torch.float16).save_pretrained(folder)
+    file = folder / "adapter_config.json"
+    config = json.loads(file.read_text(encoding="utf-8")) | {"base_model_name_or_path": BASE}
+    config["target_modules"] = sorted(config["target_modules"])
+    file.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    for file in folder.iterdir():
+        file.chmod(0o644)
+
+
+def write_card(manner: Manner, folder: Path, recipe: AdapterRecipe, trained: TrainedAdapter) -> None:
+    """Measure the saved adapter and write its card with the figures."""
+    table = as_table(evaluate(manner, folder))
+    print(table)
+    last = trained.losses[-50:]
+    text = _CARD.format(
+        base=BASE,
+        name=manner.name,
+        summary=manner.summary,
+        rank=trained.model.peft_config["default"].r,
+        seed=recipe.seed,
+        core_s=trained.core_s,
+        loss=sum(last) / len(last),
+        table=table,
+    )
+    (folder / "README.md").write_text(text, encoding="utf-8")
+    (folder / "README.md").chmod(0o644)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m zerokit.embedded.adapters",
+        description="Train the adapters of the embedded chat model, or measure them.",
+    )
+    parser.add_argument("--out", type=Path, default=Path("adapters"), help="folder to write to (%(default)s)")
+    parser.add_argument("--only", choices=tuple(MANNERS), help="one of them instead of all")
+    parser.add_argument("--seed", type=int, default=AdapterRecipe().seed, help="seed of the training (%(default)s)")
+    parser.add_argument(
+        "--evaluate", nargs="?", const=_SHIPPED, metavar="DIR", help="only measure: those that ship, or those in DIR"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
