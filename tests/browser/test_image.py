@@ -86,7 +86,7 @@ class Studio:
 
     @property
     def thumbnails(self):
-        return self.root.locator(".zi-gallery .thumbnail-item img")
+        return self.root.locator(".zi-gallery .thumbnail-lg img")
 
     @property
     def large(self):
@@ -108,7 +108,7 @@ class Studio:
 
     def open(self, name: str) -> None:
         fold = self.fold(name)
-        if fold.get_attribute("aria-expanded") != "true":
+        if "open" not in fold.get_attribute("class").split():
             fold.click()
 
     def over(self) -> None:
@@ -121,7 +121,7 @@ class Studio:
         self.prompt.fill(prompt)
         self.generate.click()
         self.page.wait_for_function(
-            """before => (document.querySelector('.zi-gallery .thumbnail-item img') || {}).src !== before
+            """before => ([...document.querySelectorAll('.zi-gallery .thumbnail-lg img')].find((one) => one.closest('.zi-page').offsetParent) || {}).src !== before
             || document.querySelector('.zi-error')""",
             arg=before,
             timeout=PATIENCE_MS,
@@ -303,24 +303,16 @@ def test_errors_are_cards_and_everything_is_kept(space, visit):
 
 
 def test_what_fits_is_offered_below_the_button(space, visit):
-    space.z.set_faults("slow:0.1")
-    paint(space)  # the app asks the Hub again after it
+    studio = visit()
+    studio.paint()  # the app asks the Hub again after it
     space.z.set_left("free", 4)
-    studio = visit_without_a_new_day(space, visit)
     studio.open("Settings")
-    expect(studio.fit).to_be_hidden()
     studio.set("Steps", 50)
     expect(studio.fit).to_have_text(re.compile(r"^\d+ steps fit your 4 s: use that$"), timeout=PATIENCE_MS)
     steps = studio.fit.inner_text().split()[0]
     studio.fit.click()
     expect(studio.number("Steps")).to_have_value(steps)
     expect(studio.fit).to_be_hidden()
-
-
-def visit_without_a_new_day(space, visit):
-    left = space.z.visitor("free")
-    assert left
-    return visit()
 
 
 def test_a_dropped_picture_brings_its_settings_back(space, visit):

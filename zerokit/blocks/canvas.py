@@ -78,7 +78,7 @@ def _made(reply: ImageReply, outcome: Outcome) -> str:
         f"{width} × {height}",
         "1 step" if reply.steps == 1 else f"{reply.steps} steps",
         f"seed {seeds[0]}" if count == 1 else f"seeds {seeds[0]} to {seeds[-1]}",
-        f"{reply.seconds:.1f} s",
+        f"{reply.seconds:.1f}\u00a0s",
     ]
     ended = reply.ended if outcome.ended == "complete" else outcome.ended
     if ended in _ENDINGS:

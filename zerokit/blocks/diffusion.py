@@ -122,8 +122,9 @@ class ZeroDiffusion(gr.Blocks):  # type: ignore[misc]
             concurrency_limit=None,
             show_progress="hidden",
             trigger_mode="once",
-            api_name="paint",
-            api_description="One click on the page, with the page's settings. Programs use /generate.",
+            # Programs use /generate. And Gradio's run history, which keeps the public events, would bring back what
+            # hides and shows buttons as their labels, and the quota of that day.
+            api_visibility="private",
         )
         ready = made.then(_ready, None, buttons, **QUIET)
         ready.then(None, parts.images, None, js=parts.script("made"), api_visibility="private")
