@@ -184,6 +184,8 @@ def test_a_folder_without_an_adapter(adapter, tmp_path):
         find(tmp_path / "nowhere")
     with pytest.raises(ModelNotFound):
         find(tmp_path / "nowhere.safetensors")
+    with pytest.raises(ModelNotFound):
+        find("~nobody-of-that-name/x")
 
 
 @pytest.mark.parametrize(
@@ -196,6 +198,9 @@ def test_a_folder_without_an_adapter(adapter, tmp_path):
         ({"init_lora_weights": "pissa"}, "pissa"),
         ({"r": "x" * 500}, "r is"),
         ({"lora_alpha": -1}, "lora_alpha"),
+        ({"alpha_pattern": {"(a+)+$": 1}}, "alpha_pattern"),
+        ({"alpha_pattern": {"q_proj": "x"}}, "q_proj is x"),
+        ({"alpha_pattern": [1]}, "alpha_pattern"),
         ({"megatron_config": {"a": 1}, "megatron_core": "os"}, "Megatron"),
         ({"deep": json.loads("[" * 50 + "]" * 50)}, "nested"),
         ({"long": "x" * 1_100_000}, "at most"),

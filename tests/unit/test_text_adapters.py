@@ -26,13 +26,12 @@ from zerokit.requests import AdapterChoice, ChatRequest, Message
 
 WEIGHTS = "adapter_model.safetensors"
 TOKENS = tiny_text.tokenizer()
-MODEL = tiny_text.random_model(TOKENS)
 A, B, C = (AdapterChoice(name) for name in ("a", "b", "c"))
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    return tiny_text.save(tmp_path_factory.mktemp("models") / "chat", TOKENS, MODEL)
+    return tiny_text.save(tmp_path_factory.mktemp("models") / "chat", TOKENS, tiny_text.random_model(TOKENS))
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +45,12 @@ def files(tmp_path_factory):
             folder / "b", source, seed=2, target_modules=["q_proj", "up_proj"], r=8, lora_alpha=4, use_rslora=True
         ),
         "c": tiny_adapters.save(
-            folder / "c", source, seed=3, target_modules=["embed_tokens", "down_proj"], rank_pattern={"down_proj": 2}
+            folder / "c",
+            source,
+            seed=3,
+            target_modules=["embed_tokens", "down_proj"],
+            rank_pattern={"down_proj": 2},
+            alpha_pattern={r"^model\.layers\.0\.mlp\.down_proj": 3, "1.mlp.down_proj": 1},
         ),
     }
 
@@ -161,6 +165,25 @@ def test_a_merged_adapter_is_an_active_one(base, files, engine):
     assert ask(merged, max_new_tokens=4) == ask(engine, AdapterChoice("a", 0.5), max_new_tokens=4)
     both = engine_of(base, files, "b", merge=files["a"])
     assert torch.allclose(scores(both, B), scores(engine, A, B), atol=0.1)
+
+
+def test_layers_that_share_their_weights_are_not_merged(tmp_path):
+    model = tiny_text.random_model(TOKENS, tie_word_embeddings=True)
+    folder = tiny_adapters.save(tmp_path / "a", model, target_modules=["embed_tokens"])
+    base = tiny_text.save(tmp_path / "chat", TOKENS, model)
+    with pytest.raises(AdapterError, match="share their weights"):
+        TextEngine(base, merge=folder)
+    assert ask(TextEngine(base, adapters=[folder]), A) != ask(TextEngine(base))
+
+
+def test_a_model_whose_layers_lie_the_other_way_round(tmp_path):
+    config = transformers.GPT2Config(vocab_size=len(TOKENS), n_embd=32, n_layer=2, n_head=2, n_positions=256)
+    model = transformers.GPT2LMHeadModel(config)
+    folder = tiny_adapters.save(tmp_path / "a", model, target_modules=["c_attn", "c_proj"], fan_in_fan_out=True)
+    engine = TextEngine(tiny_text.save(tmp_path / "chat", TOKENS, model), adapters=[folder])
+    assert torch.allclose(scores(engine, A), peft_scores(tmp_path / "chat", folder), atol=1e-3)
+    merged = TextEngine(tmp_path / "chat", merge=folder)
+    assert torch.allclose(scores(merged), scores(engine, A), atol=0.05)
 
 
 def test_the_base_is_the_one_that_the_adapter_names(files, base, monkeypatch):

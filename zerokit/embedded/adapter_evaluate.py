@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from zerokit.embedded import path
 from zerokit.embedded.chat_data import Wording, load_wordings
-from zerokit.embedded.chat_evaluate import Figure, folder_bytes, generate, load
+from zerokit.embedded.chat_evaluate import Figure, generate, load
 from zerokit.embedded.manners import Manner
 
 _BATCH = 64
@@ -35,7 +35,6 @@ def evaluate(manner: Manner, folder: Path) -> list[Figure]:
         Figure("held-out wordings right without the adapter", _share([plain[w.text] == w.answer for w in held_out])),
         Figure("words of an answer, mean", f"{_words(asked):.1f}, without the adapter {_words(plain):.1f}"),
         Figure("size of the weights", f"{(folder / 'adapter_model.safetensors').stat().st_size / 1e3:.0f} KB"),
-        Figure("size of the folder", f"{folder_bytes(folder) / 1e3:.0f} KB"),
     ]
 
 

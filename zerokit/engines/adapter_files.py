@@ -43,6 +43,8 @@ _NOT_UNDERSTOOD = {
 }
 
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
+_PATTERN = re.compile(r"\^?[\w.\\-]{1,300}\$?")
+"""A layer's name, or its end; peft would take any regular expression, which may run for ever."""
 _KEY = re.compile(r"[\w./-]{1,300}")
 _SIDES = (
     ("down", re.compile(r"\.(?:lora_A|lora_embedding_A|lora_down|lora\.down|lora_linear_layer\.down)(?:\.\w+)??$")),
@@ -133,11 +135,23 @@ def read_config(file: Path) -> dict[str, Any]:
     begun = config.get("init_lora_weights", True)
     if not any(begun is plain or begun == plain for plain in _PLAIN):
         raise AdapterError(f"The adapter was begun with {shown(begun)}, which changes the base's own weights.")
-    for name in ("r", "lora_alpha"):
-        value = config.get(name, 8)
+    patterns = config.get("alpha_pattern") or {}
+    if not isinstance(patterns, dict) or not all(_PATTERN.fullmatch(pattern) for pattern in patterns):
+        raise AdapterError(f"alpha_pattern in {CONFIG} is not understood: only names of layers are.")
+    numbers = {"r": config.get("r", 8), "lora_alpha": config.get("lora_alpha", 8)} | patterns
+    for name, value in numbers.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1e6:
-            raise AdapterError(f"{name} is {shown(value)} in {CONFIG}, and must be a number above 0.")
+            raise AdapterError(f"{shown(name)} is {shown(value)} in {CONFIG}, and must be a number above 0.")
     return config
+
+
+def alpha_of(module: str, config: Mapping[str, Any]) -> float:
+    """The alpha of a layer: that of the first of the config's patterns which its name ends with, as peft has it."""
+    for pattern, alpha in (config.get("alpha_pattern") or {}).items():
+        name = pattern.strip("^$").replace("\\.", ".")
+        if module == name or (module.endswith(f".{name}") and not pattern.startswith("^")):
+            return float(alpha)
+    return float(config.get("lora_alpha", 8))
 
 
 def read_header(file: Path) -> dict[str, Tensor]:

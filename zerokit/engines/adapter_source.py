@@ -49,7 +49,10 @@ def locate(spec: AdapterSpec, *, kind: str, token: str | None) -> Found:
     """
     if spec.weight_name is not None:
         _check_weight_name(spec.weight_name)  # before anything is asked of the Hub
-    path = Path(spec.source).expanduser()
+    try:
+        path = Path(spec.source).expanduser()
+    except RuntimeError as exc:
+        raise ModelNotFound(f'There is no folder "{shown(spec.source)}".') from exc
     if _is_file(path):
         return _one_file(path)
     if str(spec.source).endswith((".safetensors", *PICKLES)):

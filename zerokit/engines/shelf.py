@@ -114,6 +114,21 @@ def base_of(spec: AdapterSpec, *, kind: Kind = "text", token: str | None = None)
     return _base({} if found.config is None else read_config(found.fetch(found.config)), found)
 
 
+def base_of_first(specs: Sequence[AdapterSpec], *, kind: Kind = "text", token: str | None = None) -> str:
+    """The model that the first of some adapters was made for, where no model is named.
+
+    Raises:
+        UsageError: there is no adapter either.
+        AdapterError: it does not say.
+    """
+    if not specs:
+        raise UsageError("An engine needs a model, or an adapter that names one.")
+    base = base_of(specs[0], kind=kind, token=token)
+    if base is None:
+        raise AdapterError(f'The adapter "{specs[0].shown}" does not say which model it is for: name the model.')
+    return base
+
+
 def check_name(name: str) -> None:
     """Raise AdapterError unless `name` can stand on a page and in a message."""
     if not name.strip() or not name.isprintable() or set(name) & set("<>"):
@@ -222,7 +237,8 @@ class Shelf:
         """
         if adapter.name in self._by_name:
             raise UsageError(f'Two adapters are called "{adapter.name}": give one of them another name.')
-        self._by_name[adapter.name] = adapter
+        # Another dictionary, for threads may be reading this one.
+        self._by_name = {**self._by_name, adapter.name: adapter}
 
     def keeps(self, adapter: Adapter) -> bool:
         """Whether it stays loaded in this process and in all that are forked from it."""

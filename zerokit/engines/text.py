@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +14,14 @@ from zerokit.adapters import AdapterSpec
 from zerokit.control import Control
 from zerokit.engines import placement
 from zerokit.engines.answers import end_ids, think_ids
+from zerokit.engines.memory import asked_for, free, is_out_of_memory
 from zerokit.engines.prompts import PreparedBatch, PreparedChat, PromptWriter, context_tokens
 from zerokit.engines.sampling import Sampler
-from zerokit.engines.shelf import Adapter, base_of, find_adapter
+from zerokit.engines.shelf import Adapter, base_of_first, find_adapter
 from zerokit.engines.text_adapters import NotByRow, TextAdapters, Turn, runs
 from zerokit.engines.text_loading import load
 from zerokit.engines.watch import Desk, Row, Watch
-from zerokit.errors import AdapterError, NonFinite, OutOfMemory, RequestError, UsageError
+from zerokit.errors import NonFinite, OutOfMemory, RequestError
 from zerokit.requests import ChatReply, ChatRequest
 
 PREFILL_CHUNK_TOKENS = 256
@@ -75,7 +75,7 @@ class TextEngine:
         specs = [AdapterSpec.of(given) for given in adapters]
         merged = [] if merge is None else [AdapterSpec.of(merge)]
         if model is None:
-            model = _base_of([*merged, *specs], token)
+            model = base_of_first([*merged, *specs], token=token)
         found = [find_adapter(spec, kind="text", token=token) for spec in (*merged, *specs)]
         loaded = load(
             model,
@@ -246,10 +246,10 @@ class TextEngine:
             self._generate(rows, desk, turn)
             return
         except RuntimeError as exc:
-            if not _is_out_of_memory(exc):
+            if not is_out_of_memory(exc):
                 raise
         # Only here, with the exception and the tensors that its traceback held gone, is there memory to free.
-        _free()
+        free()
         if len(rows) > 1:
             middle = (len(rows) + 1) // 2
             self._run(rows[:middle], desk, turn)
@@ -258,7 +258,7 @@ class TextEngine:
         try:
             self._generate(rows, desk, turn, prefill_chunk_size=PREFILL_CHUNK_TOKENS)
         except RuntimeError as exc:
-            if _is_out_of_memory(exc):
+            if is_out_of_memory(exc):
                 raise _too_large(rows[0], exc) from exc
             raise
 
@@ -284,22 +284,12 @@ class TextEngine:
                     stopping_criteria=StoppingCriteriaList([watch]),
                 )
         except RuntimeError as exc:
-            if _is_out_of_memory(exc):
+            if is_out_of_memory(exc):
                 watch.collect()
             raise
         if not watch.collect():
             count = sum(len(row.ids) for row in rows)
             raise NonFinite(f"The model computed NaN or infinity after {count:,} tokens.")
-
-
-def _base_of(specs: Sequence[AdapterSpec], token: str | None) -> str:
-    """The model that the first of the adapters was made for."""
-    if not specs:
-        raise UsageError("A chat engine needs a model, or an adapter that names one.")
-    base = base_of(specs[0], token=token)
-    if base is None:
-        raise AdapterError(f'The adapter "{specs[0].shown}" does not say which model it is for: name the model.')
-    return base
 
 
 def _left_padded(rows: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -310,19 +300,8 @@ def _left_padded(rows: Sequence[Sequence[int]], pad_id: int, device: torch.devic
     return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
 
-def _is_out_of_memory(exc: RuntimeError) -> bool:
-    return isinstance(exc, torch.OutOfMemoryError) or "can't allocate memory" in str(exc)
-
-
-def _free() -> None:
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        torch.cuda.empty_cache()
-
-
 def _too_large(row: Row, exc: RuntimeError) -> OutOfMemory:
-    asked = re.search(r"allocate ([\d.]+ ?\w+)", str(exc))
-    more = f" It asked for {asked.group(1)} more." if asked else ""
     return OutOfMemory(
         f"The memory is too small for {row.chat.prompt_tokens:,} tokens of conversation "
-        f"and {len(row.ids):,} of the answer.{more}"
+        f"and {len(row.ids):,} of the answer.{asked_for(exc)}"
     )

@@ -13,7 +13,7 @@ from peft.tuners.lora import LoraLayer, LoraModel
 from safetensors import safe_open
 
 from zerokit.control import Control
-from zerokit.engines.adapter_files import Pair
+from zerokit.engines.adapter_files import Pair, alpha_of
 from zerokit.engines.prompts import PreparedChat
 from zerokit.engines.shelf import Adapter, Shelf, check_base
 from zerokit.engines.turns import Turns
@@ -71,6 +71,12 @@ class TextAdapters:
             AdapterError: it does not fit, or its weights are damaged.
         """
         self.check(adapter)
+        tied = _tied(self._model)
+        if any(pair.module in tied for pair in adapter.pairs()):
+            raise AdapterError(
+                f'The adapter "{adapter.name}" changes one of two layers that share their weights, so it cannot be '
+                "merged. Give it as one of the adapters instead."
+            )
         self._load(adapter, "merged")
         self._set({"merged": weight})
         try:
@@ -166,7 +172,7 @@ class TextAdapters:
                     layer.lora_embedding_A[internal], layer.lora_embedding_B[internal] = down, up
                 else:
                     layer.lora_A[internal].weight, layer.lora_B[internal].weight = down, up
-                layer.lora_alpha[internal] = _alpha(pair.module, config)
+                layer.lora_alpha[internal] = alpha_of(pair.module, config)
 
     def _parameter(self, adapter: Adapter, layer: Any, tensor: torch.Tensor) -> torch.nn.Parameter:
         """A matrix as its layer needs it: in the dtype that all weights were loaded in, then in that they have now."""
@@ -282,14 +288,12 @@ def _layers(model: torch.nn.Module) -> dict[str, Any]:
     return {name: layer for name, layer in model.named_modules() if isinstance(layer, LoraLayer)}
 
 
-def _alpha(module: str, config: Mapping[str, Any]) -> float:
-    """A layer's alpha: that of the first pattern of the config which is the end of its name, as peft has it."""
-    patterns = config.get("alpha_pattern")
-    for pattern, alpha in patterns.items() if isinstance(patterns, dict) else ():
-        plain = str(pattern).lstrip("^").rstrip("$").replace("\\.", ".")
-        if module == plain or module.endswith(f".{plain}"):
-            return float(alpha)
-    return float(config.get("lora_alpha", 8))
+def _tied(model: Any) -> set[str]:
+    """Names of the embeddings and of the output layer, where they share their weights."""
+    ends = (model.get_input_embeddings(), model.get_output_embeddings())
+    if None in ends or ends[0].weight is not ends[1].weight:
+        return set()
+    return {name for name, module in model.named_modules() if module in ends}
 
 
 def _shapes(model: torch.nn.Module) -> dict[str, tuple[int, ...]]:
