@@ -67,8 +67,8 @@ def test_what_others_wrote_is_never_markup():
 
 
 def test_a_link_brings_settings():
-    query = {"prompt": "a «red» circle 🎈", "steps": "12", "guidance": "3.5", "seed": "7", "width": "64", "height": "96"}
-    record = record_of(query)
+    size = {"width": "64", "height": "96"}
+    record = record_of({"prompt": "a «red» circle 🎈", "steps": "12", "guidance": "3.5", "seed": "7", **size})
     assert record is not None
     assert (record.prompt, record.steps, record.guidance, record.seed) == ("a «red» circle 🎈", 12, 3.5, 7)
     assert (record.width, record.height) == (64, 96)
