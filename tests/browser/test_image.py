@@ -17,6 +17,7 @@ sys.path.append(str(Path(__file__).parents[1] / "emulator"))
 from chat_world import HERE, until, world
 
 from zerokit.pictures.record import read_png
+from zerokit.quota import hub
 
 import tiny_image  # found where chat_world looks for it  # isort: skip
 
@@ -24,7 +25,7 @@ APPS = HERE / "image_apps"
 STEPS = 20
 PROMPT = "a red circle on a white background"
 OVER = re.compile(r"^\d pictures? · ")
-PATIENCE_MS = 60_000
+PATIENCE_MS = 40_000
 HOSTILE = "<img src=x onerror='window.hacked = 1'>"
 READY = ".zq:not([data-kind=waiting])"
 
@@ -120,12 +121,7 @@ class Studio:
         before = self.newest()
         self.prompt.fill(prompt)
         self.generate.click()
-        self.page.wait_for_function(
-            """before => ([...document.querySelectorAll('.zi-gallery .thumbnail-lg img')].find((one) => one.closest('.zi-page').offsetParent) || {}).src !== before
-            || document.querySelector('.zi-error')""",
-            arg=before,
-            timeout=PATIENCE_MS,
-        )
+        until(lambda: self.newest() != before, PATIENCE_MS / 1000)
         self.over()
         expect(self.alert).to_have_count(0)
 
@@ -304,15 +300,19 @@ def test_errors_are_cards_and_everything_is_kept(space, visit):
 
 def test_what_fits_is_offered_below_the_button(space, visit):
     studio = visit()
-    studio.paint()  # the app asks the Hub again after it
-    space.z.set_left("free", 4)
+    expect(studio.bar).to_contain_text(re.compile(r"Next run: about \d+ s"))
+    left = int(re.search(r"about (\d+) s", studio.bar.inner_text())[1])
+    space.z.set_left("free", left)
+    studio.page.wait_for_timeout((hub.KNOWN_FOR_S + 1) * 1000)  # until the app asks the Hub again
     studio.open("Settings")
-    studio.set("Steps", 50)
-    expect(studio.fit).to_have_text(re.compile(r"^\d+ steps fit your 4 s: use that$"), timeout=PATIENCE_MS)
+    studio.set("Steps", 100)
+    expect(studio.fit).to_have_text(re.compile(rf"^\d+ steps fit your {left} s: use that$"), timeout=PATIENCE_MS)
     steps = studio.fit.inner_text().split()[0]
     studio.fit.click()
     expect(studio.number("Steps")).to_have_value(steps)
     expect(studio.fit).to_be_hidden()
+    studio.paint()
+    assert read_png(studio.files()[0]).steps == int(steps)
 
 
 def test_a_dropped_picture_brings_its_settings_back(space, visit):
