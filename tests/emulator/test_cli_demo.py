@@ -11,8 +11,11 @@ import threading
 import urllib.request
 
 import pytest
+from PIL import Image
 
 from zerokit import cli
+from zerokit.embedded.image_evaluate import background_of, colour_of
+from zerokit.pictures.record import read_png
 
 START_S = 120
 
@@ -32,6 +35,22 @@ def test_a_question_is_answered_in_the_terminal_with_its_price(capsys):
     assert "GPU" in answer
     assert re.search(r"reserved \d+ s · used [\d.]+ s · done · [\d.]+ s left, 7 runs$", price)
     assert "SPACES_ZERO_GPU_DEBUG" not in out
+
+
+def test_a_picture_is_painted_in_the_terminal_with_its_price(capsys, tmp_path):
+    file = tmp_path / "red.png"
+    code, out, err = run(
+        capsys, "diffusion", "--prompt", "a red circle on a white background", "--seed", "7", "--out", str(file)
+    )
+    assert (code, err) == (0, "")
+    made, _, price = out.strip().partition("\n")
+    assert made.endswith("red.png: 64 x 64, 10 steps, seed 7")
+    assert re.search(r"reserved \d+ s · used [\d.]+ s · done", price)
+    record = read_png(file)
+    assert record is not None
+    assert (record.prompt, record.seed, record.model) == ("a red circle on a white background", 7, "embedded")
+    with Image.open(file) as picture:
+        assert (colour_of(picture), background_of(picture)) == ("red", "white")
 
 
 def test_a_question_that_is_too_long_is_an_error_in_words(capsys):
@@ -67,6 +86,7 @@ def test_the_page_is_where_it_says_until_it_is_stopped(served):
     process, said, url = served
     assert url in said
     assert "/spaces/local/chat" in said
+    assert "/spaces/local/diffusion" in said
     assert "You are a visitor (pro) with 2400 s of GPU time for today." in said
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(url, timeout=20) as answer:

@@ -36,7 +36,7 @@ def test_before_it_runs(phase, words):
 
 def test_the_line_under_pictures():
     said = canvas.done(Outcome(reply(4), "complete", Usage(2, 3, 3, used_s=1.84, ran=True)))
-    assert "4 pictures · 64 × 48 · 20 steps · seeds 7 to 10 · 3.2 s" in said
+    assert "4 pictures · 64 × 48 · 20 steps · seeds 7 to 10 · 3.2\u00a0s" in said
     assert "GPU: reserved 3 s, used 1.8 s." in said
 
 

@@ -70,9 +70,20 @@ def test_a_port_is_a_number_that_can_be_one(capsys, port):
 @pytest.mark.parametrize(
     ("args", "title", "said"),
     [
-        (["demo", "chta"], "This cannot work", "There is no demo 'chta': it is one of chat. Did you mean 'chat'?"),
+        (
+            ["demo", "chta"],
+            "This cannot work",
+            "There is no demo 'chta': it is one of chat, diffusion. Did you mean 'chat'?",
+        ),
         (["demo", "--ask", ""], "Please check your input", "The question is empty."),
         (["demo", "chat", "--ask", " \n"], "Please check your input", "The question is empty."),
+        (["demo", "diffusion", "--prompt", " "], "Please check your input", "The prompt is empty."),
+        (["demo", "chat", "--prompt", "a circle"], "This cannot work", "--prompt is for images"),
+        (["demo", "diffusion", "--ask", "Hello"], "This cannot work", "--ask is for the chat"),
+        (["demo", "--ask", "Hello", "--prompt", "a circle"], "This cannot work", "give one of them"),
+        (["demo", "--out", "red.png"], "This cannot work", "--seed and --out go with --prompt"),
+        (["demo", "--prompt", "a circle", "--out", "red.jpg"], "This cannot work", "a name that ends in .png"),
+        (["demo", "--prompt", "a circle", "--out", "/no/such/red.png"], "This cannot work", "cannot be written"),
         (["demo", "--as", "fre", "--ask", "Hello"], "This cannot work", "Did you mean 'free'?"),
         (["demo", "--as", "fre", "--port", "0"], "", "--port"),
     ],

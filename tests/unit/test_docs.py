@@ -25,7 +25,7 @@ from zerokit.quota.platform import PLANS
 ROOT = Path(zerokit.__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-HUB_MODEL = re.compile(r'"[\w-]+/[\w.-]+-Instruct[\w.-]*"')
+HUB_MODEL = re.compile(r'"[\w-]+/[\w.-]+-(?:Instruct|base)[\w.-]*"')
 NOT_RUN = "<!-- not run:"
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

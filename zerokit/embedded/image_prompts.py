@@ -28,18 +28,18 @@ PLACES: dict[str, tuple[int, int]] = {
 RELATIONS: dict[str, tuple[int, int]] = {"left of": (-1, 0), "right of": (1, 0), "above": (0, -1), "below": (0, 1)}
 """Where the first thing of a pair is, seen from the second."""
 
-_RADII = {"small": (7.0, 9.0), "medium": (13.0, 17.0), "large": (21.0, 26.0)}
-_PLACED = {"small": (7.0, 9.0), "medium": (10.0, 14.0), "large": (17.0, 20.0)}
-_OF_PAIR = {"small": (6.5, 8.0), "medium": (9.0, 11.0), "large": (12.0, 13.0)}
-_OF_TWO = {"small": (6.5, 8.0), "medium": (9.0, 11.0), "large": (12.0, 13.0)}
+_RADII = {"small": (7.5, 8.5), "medium": (15.0, 17.0), "large": (22.5, 24.5)}
+_PLACED = {"small": (7.5, 8.5), "medium": (11.5, 13.0), "large": (17.0, 19.0)}
+_OF_PAIR = {"small": (7.0, 7.8), "medium": (10.0, 11.0), "large": (12.2, 13.0)}
+_OF_TWO = {"small": (7.0, 7.8), "medium": (10.0, 11.0), "large": (12.2, 13.0)}
 _OF_THREE = {"small": (6.2, 6.8), "medium": (7.0, 7.7), "large": (8.0, 8.4)}
 _MARGIN = 3.0
 
 _COLOUR_WORDS = {"gray": ("gray", "grey"), "purple": ("purple", "purple", "violet"), "cyan": ("cyan", "turquoise")}
 _SHAPE_WORDS = {
-    "circle": ("circle", "circle", "circle", "disc", "ball", "dot"),
-    "square": ("square", "square", "square", "box"),
-    "diamond": ("diamond", "diamond", "diamond", "rhombus"),
+    "circle": (*("circle",) * 7, "disc", "ball", "dot"),
+    "square": (*("square",) * 7, "box"),
+    "diamond": (*("diamond",) * 7, "rhombus"),
 }
 _SIZE_WORDS = {"small": ("small", "little", "tiny"), "large": ("large", "big", "huge"), "medium": ("medium",)}
 _COUNT_WORDS = {2: ("two", "2", "a pair of", "two"), 3: ("three", "3")}
@@ -50,7 +50,7 @@ _OPENINGS = (
 )
 _STYLES = ("simple", "flat design", "minimalist", "high quality", "4k", "digital art", "clean lines", "vector art")
 _PRAISE = ("nice", "beautiful", "pretty", "bright", "simple", "plain", "lovely", "perfect")
-_FOREIGN_SHARE = 0.04
+_FOREIGN_SHARE = 0.02
 """Of so many prompts one word is made of random letters, so that unknown words do little harm."""
 _GROUND_WORDS = ("background", "background", "background", "backdrop", "canvas", "ground")
 
@@ -96,14 +96,14 @@ class Sampler:
         self.random = random.Random(seed)
 
     def request(self) -> Request:
-        """Draw something to ask for: half of the time one thing, else two or three, or a pair."""
-        kind = self.random.choices(("one", "two", "three", "pair"), (50, 13, 13, 24))[0]
+        """Draw something to ask for: mostly one thing, else two or three, or a pair."""
+        kind = self.random.choices(("one", "two", "three", "pair"), (68, 11, 8, 13))[0]
         items = tuple(self._item() for _ in range(2 if kind == "pair" else 1))
         while len(items) == 2 and items[0].shape == items[1].shape and items[0].colour == items[1].colour:
             items = (items[0], self._item())
         count = {"two": 2, "three": 3}.get(kind, 1)
         place = relation = None
-        if kind == "one" and self.random.random() < 0.4:
+        if kind == "one" and self.random.random() < 0.25:
             place = self.random.choice(list(PLACES))
         elif count > 1 and self.random.random() < 0.2:
             place = self.random.choice(("left", "right", "top", "bottom"))
@@ -111,14 +111,18 @@ class Sampler:
             relation = self.random.choice(list(RELATIONS))
         return Request(items, count, place, relation, self._background(items))
 
+    def plain(self) -> Request:
+        """Draw the simplest thing to ask for: one shape of a colour."""
+        return Request((Item(self.random.choice(SHAPES), self.random.choice(list(COLOURS))),))
+
     def _item(self) -> Item:
-        size = self.random.choices((None, "small", "medium", "large"), (55, 20, 5, 20))[0]
+        size = self.random.choices((None, "small", "medium", "large"), (70, 12, 3, 15))[0]
         return Item(self.random.choice(SHAPES), self.random.choice(list(COLOURS)), size)
 
     def _background(self, items: tuple[Item, ...]) -> str | None:
         taken = {item.colour for item in items}
         free = [name for name in BACKGROUNDS if name not in taken]
-        ground = self.random.choice(free) if self.random.random() < 0.6 else None
+        ground = self.random.choice(free) if self.random.random() < 0.5 else None
         implied = Request(items).ground
         return self.random.choice(free) if ground is None and implied in taken else ground
 
@@ -133,47 +137,40 @@ class Sampler:
         return Scene(things, request.ground)
 
     def _single(self, request: Request) -> Thing:
-        """An open place is mostly about the middle; also elsewhere, so that any picture can be worked on further."""
+        """An open place is about the middle; now and then elsewhere, so that any picture can be worked on further."""
         item, uniform = request.items[0], self.random.uniform
-        if request.place is None and self.random.random() < 0.3:
+        if request.place is None and self.random.random() < 0.08:
             radius = uniform(*_PLACED[item.size or self.random.choice(list(_PLACED))])
             reach = SIZE / 2 - _MARGIN - radius
             return self._thing(item, SIZE / 2 + uniform(-reach, reach), SIZE / 2 + uniform(-reach, reach), radius)
         across, down = PLACES[request.place or "centre"]
         radius = uniform(*(_PLACED if across or down else _RADII)[item.size or "medium"])
         reach = SIZE / 2 - _MARGIN - radius
-        near = min(3.0, reach / 2)
+        near = min(2.0, reach / 2)
         x = SIZE / 2 + across * (reach - uniform(0, near)) if across else SIZE / 2 + uniform(-near, near)
         y = SIZE / 2 + down * (reach - uniform(0, near)) if down else SIZE / 2 + uniform(-near, near)
         return self._thing(item, x, y, radius)
 
     def _group(self, request: Request) -> tuple[Thing, ...]:
-        """Two or three in a row or a column; three also at the corners of a triangle."""
+        """Two or three in a row, or in a column at the side that is named."""
         item, count = request.items[0], request.count
         radius = self.random.uniform(*(_OF_TWO if count == 2 else _OF_THREE)[item.size or "medium"])
-        gap = self.random.uniform(4, max(5.0, min(10.0, (SIZE - 2 * _MARGIN - 2 * count * radius) / (count - 1))))
+        gap = self.random.uniform(5, max(6.0, min(8.0, (SIZE - 2 * _MARGIN - 2 * count * radius) / (count - 1))))
         step = min(2 * radius + gap, (SIZE - 2 * _MARGIN - 2 * radius) / (count - 1))
         line = [(index - (count - 1) / 2) * step for index in range(count)]
         reach = SIZE / 2 - _MARGIN - radius
         across, down = PLACES[request.place] if request.place else (0, 0)
-        if across or (not down and self.random.random() < 0.25):
-            spots = [(across * reach, along) for along in line]
-        elif count == 3 and not down and self.random.random() < 0.5:
-            spots = [(0.0, -0.45 * step), (-0.55 * step, 0.5 * step), (0.55 * step, 0.5 * step)]
-        else:
-            spots = [(along, down * reach) for along in line]
+        spots = [(across * reach, along) if across else (along, down * reach) for along in line]
         return self._at(spots, [item] * count, [radius] * count)
 
     def _pair(self, request: Request) -> tuple[Thing, ...]:
-        """A pair without a relation stands side by side in the order of the words, or in any other way."""
+        """A pair without a relation stands side by side in the order of the words."""
         across, down = RELATIONS[request.relation or "left of"]
-        if request.relation is None and self.random.random() < 0.4:
-            across, down = self.random.choice(list(RELATIONS.values()))
         radii = [self.random.uniform(*_OF_PAIR[item.size or "medium"]) for item in request.items]
         room = SIZE - 2 * _MARGIN - sum(radii)
-        apart = min(room, sum(radii) + self.random.uniform(3.5, 10))
+        apart = min(room, sum(radii) + self.random.uniform(5, 8))
         first, second = (radii[0] - radii[1] + apart) / 2, (radii[0] - radii[1] - apart) / 2
-        aside = self.random.uniform(-2, 2)
+        aside = self.random.uniform(-1, 1)
         spots = [(across * place + abs(down) * aside, down * place + abs(across) * aside) for place in (first, second)]
         return self._at(spots, list(request.items), radii)
 
@@ -183,7 +180,7 @@ class Sampler:
         for axis in (0, 1):
             low = max(_MARGIN + radius - SIZE / 2 - spot[axis] for spot, radius in zip(spots, radii, strict=True))
             high = min(SIZE / 2 - _MARGIN - radius - spot[axis] for spot, radius in zip(spots, radii, strict=True))
-            moves.append(self.random.uniform(max(low, -3.0), max(min(high, 3.0), max(low, -3.0))))
+            moves.append(self.random.uniform(max(low, -2.0), max(min(high, 2.0), max(low, -2.0))))
         middle = [(SIZE / 2 + x + moves[0], SIZE / 2 + y + moves[1]) for x, y in spots]
         return tuple(self._thing(item, x, y, radius) for item, (x, y), radius in zip(items, middle, radii, strict=True))
 
@@ -204,9 +201,9 @@ class Sampler:
             first, text = self._grounded(text, colour)
         else:
             first = False
-        if not first and self.random.random() < 0.35:
+        if not first and self.random.random() < 0.2:
             text = f"{choice(_OPENINGS)} {text}"
-        if self.random.random() < 0.06:
+        if self.random.random() < 0.03:
             text += f", {choice(_STYLES)}"
         if self.random.random() < _FOREIGN_SHARE:
             text = self._with_foreign_word(text)

@@ -48,15 +48,20 @@ class Recipe:
 
     Args:
         steps: of the UNet.
+        plain_steps: the first of them, in which it sees nothing but one shape on white. What shapes are is learnt in
+            these: without them it knew colours and places after 1,400 steps, and no shape.
         pool: how many pictures are drawn for the UNet; their wordings are drawn anew for every step.
+        plain: how many of these are of one shape on white.
         hidden: width of the text encoder.
         channels: of the UNet at its three resolutions.
     """
 
     seed: int = 0
-    steps: int = 1400
-    batch: int = 64
-    pool: int = 24_000
+    steps: int = 2500
+    plain_steps: int = 350
+    batch: int = 32
+    pool: int = 20_000
+    plain: int = 4_000
     autoencoder_steps: int = 800
     autoencoder_batch: int = 48
     decoder_steps: int = 1000
@@ -88,7 +93,7 @@ def train(recipe: Recipe, report: Report = print) -> Trained:
     refine_decoder(autoencoder, recipe, report)
     torch.manual_seed(recipe.seed + 2)
     sampler = Sampler(recipe.seed + 2)
-    pool = [sampler.request() for _ in range(recipe.pool)]
+    pool = [sampler.plain() if index < recipe.plain else sampler.request() for index in range(recipe.pool)]
     latents = encode(autoencoder, [sampler.scene(request) for request in pool])
     report(f"encoded {len(pool)} pictures: mean {latents.mean():.3f}, deviation {latents.std():.3f}")
     tokenizer = train_tokenizer()
@@ -191,15 +196,19 @@ class Learner:
             recipe: steps, batch and rates.
             report: is told about the progress every 50 steps.
         """
+        self.unet.to(memory_format=torch.channels_last)  # a fifth faster on a CPU
         both = torch.nn.ModuleList([self.unet, self.text_encoder]).train()
         steps = Steps(both, recipe.steps, recipe, report, "unet")
         order = torch.empty(0, dtype=torch.long)
-        for _ in range(recipe.steps):
+        for step in range(recipe.steps):
+            if step == recipe.plain_steps:
+                order = order[:0]
             if len(order) < recipe.batch:
-                order = torch.cat([order, torch.randperm(len(pool))])
+                order = torch.cat([order, torch.randperm(recipe.plain if step < recipe.plain_steps else len(pool))])
             chosen, order = order[: recipe.batch], order[recipe.batch :]
             steps.take(self.loss([pool[index] for index in chosen.tolist()], latents[chosen]))
         both.eval()
+        self.unet.to(memory_format=torch.contiguous_format)
         return steps.losses
 
     def loss(self, requests: Sequence[Request], latents: torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -105,19 +106,22 @@ def runs_both_prompts(pipe: Any, guidance: float | None) -> bool:
     return guidance > 1 and "negative_prompt" in signature and _has_real_guidance(pipe, signature)
 
 
-def scheduler_classes(pipe: Any) -> dict[str, Any]:
-    """Schedulers that this pipeline can run with, by short name, its own first."""
+def schedulers(pipe: Any) -> dict[str, Any]:
+    """Schedulers that this pipeline can run with, by short name, its own first; each to be copied for a call.
+
+    Some take a fifth of a second to make, which is not to be spent in a call.
+    """
     own = getattr(pipe, "scheduler", None)
     if own is None:
         return {}
-    found = {_short(type(own)): type(own)}
+    found = {_short(type(own)): own}
     for cls in sorted(getattr(own, "compatibles", ()), key=lambda cls: cls.__name__):
-        if _short(cls) not in found and _fits(cls, own.config):
-            found[_short(cls)] = cls
+        if _short(cls) not in found and (made := _fitting(cls, own.config)) is not None:
+            found[_short(cls)] = made
     return found
 
 
-def make_scheduler(cls: Any, config: Any) -> Any:
+def _make(cls: Any, config: Any) -> Any:
     """A fresh scheduler from another's config."""
     # Its first steps in the other way cost four runs of the model each; diffusers warns of it, too.
     plain = "skip_prk_steps" in inspect.signature(cls.__init__).parameters and "skip_prk_steps" not in config
@@ -128,18 +132,19 @@ def _short(scheduler_class: type) -> str:
     return scheduler_class.__name__.removesuffix("Scheduler")
 
 
-def _fits(cls: Any, config: Any) -> bool:
-    """Whether a scheduler can be made from another's config and leads a perfect model to its picture."""
+def _fitting(cls: Any, config: Any) -> Any:
+    """A scheduler from another's config; None where it cannot be made, or leads a perfect model astray."""
     wanted = inspect.signature(cls.__init__).parameters
     # A model that was trained down to zero signal sees noise it does not know under another schedule.
     if config.get("rescale_betas_zero_snr") and "rescale_betas_zero_snr" not in wanted:
-        return False
+        return None
     if "Flow" in str(config.get("prediction_type", "")) or cls.__name__.startswith("EDM"):
-        return False
+        return None
     from zerokit.engines.denoising import perfect_output
 
     try:
-        scheduler = make_scheduler(cls, config)
+        made = _make(cls, config)
+        scheduler = copy.deepcopy(made)
         scheduler.set_timesteps(_PROBE_STEPS)
         generator = torch.Generator().manual_seed(0)
         clean = torch.randn(1, 4, 4, 4, generator=generator)
@@ -151,8 +156,8 @@ def _fits(cls: Any, config: Any) -> bool:
             output = perfect_output(scheduler, clean, step, sample)
             sample = scheduler.step(output, step, sample, return_dict=False, **more)[0]
     except (ImportError, ValueError, TypeError, NotImplementedError, AttributeError, RuntimeError, IndexError):
-        return False
-    return bool(torch.isfinite(sample).all()) and float((sample - clean).abs().mean()) < 0.5
+        return None
+    return made if torch.isfinite(sample).all() and float((sample - clean).abs().mean()) < 0.5 else None
 
 
 def _modes(pipe: Any, classes: Mapping[ImageMode, type]) -> list[ImageMode]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import threading
 from pathlib import Path
@@ -70,7 +71,7 @@ class ImageEngine:
         self.denoiser = abilities_.denoiser(self.pipe)
         self.parameters = sum(parameter.numel() for parameter in self.denoiser.parameters())
         with quiet():
-            self._schedulers = abilities_.scheduler_classes(self.pipe)
+            self._schedulers = abilities_.schedulers(self.pipe)
             self.abilities = abilities_.look(self.pipe, loaded.classes, loaded.card, tuple(self._schedulers))
             for module in modules:
                 placement.place(module, quantized=getattr(module, "hf_quantizer", None) is not None)
@@ -125,9 +126,9 @@ class ImageEngine:
         own: dict[str, Any] = {}
         for name, part in self.pipe.components.items():
             if name == "scheduler" and scheduler:
-                own[name] = abilities_.make_scheduler(self._schedulers[scheduler], part.config)
+                own[name] = copy.deepcopy(self._schedulers[scheduler])
             elif "scheduler" in name and part is not None:
-                own[name] = type(part).from_config(part.config)
+                own[name] = copy.deepcopy(part)
         with quiet():
             pipe = makers[mode].from_pipe(self.pipe, **own)
         pipe.set_progress_bar_config(disable=True)
