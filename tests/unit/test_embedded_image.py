@@ -60,13 +60,15 @@ def test_it_loads_as_any_pipeline_does():
     assert loaded.unet.config.sample_size * loaded.vae_scale_factor == 64
 
 
-def test_it_draws_every_colour_on_the_right_background(pipeline):
-    """Shapes are not asked for yet: the interim weights draw them by chance."""
+def test_it_draws_shapes_in_colours(pipeline):
+    """The recipe reaches about 94 of 100; what it draws of one seed is the same on every machine but for rounding."""
     asked = plain()[::2]
     images = image_figures.make(pipeline, [prompt for prompt, _ in asked])
-    pairs = [(picture, request) for picture, (_, request) in zip(images, asked, strict=True) if count_of(picture)]
-    assert sum(background_of(picture) == request.ground for picture, request in pairs) >= 34
-    assert sum(colour_of(picture) == request.items[0].colour for picture, request in pairs) >= 34
+    assert sum(shows(image, request) for image, (_, request) in zip(images, asked, strict=True)) >= 32
+    assert (
+        sum(colour_of(image) == request.items[0].colour for image, (_, request) in zip(images, asked, strict=True))
+        >= 34
+    )
 
 
 def test_a_seed_gives_the_same_picture(pipeline):
@@ -116,7 +118,7 @@ def test_prompts_are_the_same_for_a_seed():
 def test_a_training_repeats_itself_exactly():
     recipe = image_train.Recipe(
         seed=1, steps=2, batch=2, pool=4, autoencoder_steps=2, autoencoder_batch=2, decoder_steps=2,
-        hidden=16, channels=(8, 8, 16),
+        shape_steps=2, shape_pool=4, hidden=16, channels=(8, 8, 16),
     )  # fmt: skip
     first, second = (image_train.train(recipe, report=lambda line: None) for _ in range(2))
     assert first.losses == second.losses
@@ -137,8 +139,8 @@ def test_refining_the_decoder_leaves_latents_alone():
     assert not torch.equal(autoencoder.decoder.layers[0].weight, decoder)
 
 
-def test_the_vocabulary_is_the_same_each_time():
-    assert train_tokenizer().get_vocab() == train_tokenizer().get_vocab()
+def test_the_shipped_tokenizer_is_the_one_of_the_recipe(pipeline):
+    assert train_tokenizer().get_vocab() == pipeline.tokenizer.get_vocab()
 
 
 def test_the_command_line_knows_its_options(capsys):

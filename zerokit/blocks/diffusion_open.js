@@ -1,9 +1,10 @@
 () => {
   // A picture dropped anywhere beside the places that take one brings its settings back.
   const seen = (element) => element && element.offsetParent !== null;
-  const takes = (target) => target.closest(
-    "[data-testid='image-editor'], .image-container, .upload-container, .wrap:has(input[type=file]), " +
-    "button:has(input[type=file]), .block:has(input[type=file])");
+  const takes = (target) => {
+    const block = target.closest(".block");
+    return block !== null && block.querySelector("input[type=file]") !== null;
+  };
   const isMine = (event) => {
     if (!event.dataTransfer || ![...event.dataTransfer.types].includes("Files")) return false;
     if (event.target.closest && takes(event.target)) return false;

@@ -37,9 +37,9 @@ _MARGIN = 3.0
 
 _COLOUR_WORDS = {"gray": ("gray", "grey"), "purple": ("purple", "purple", "violet"), "cyan": ("cyan", "turquoise")}
 _SHAPE_WORDS = {
-    "circle": (*("circle",) * 7, "disc", "ball", "dot"),
-    "square": (*("square",) * 7, "box"),
-    "diamond": (*("diamond",) * 7, "rhombus"),
+    "circle": ("circle", "circle", "circle", "disc", "ball", "dot"),
+    "square": ("square", "square", "square", "box"),
+    "diamond": ("diamond", "diamond", "diamond", "rhombus"),
 }
 _SIZE_WORDS = {"small": ("small", "little", "tiny"), "large": ("large", "big", "huge"), "medium": ("medium",)}
 _COUNT_WORDS = {2: ("two", "2", "a pair of", "two"), 3: ("three", "3")}
@@ -50,7 +50,7 @@ _OPENINGS = (
 )
 _STYLES = ("simple", "flat design", "minimalist", "high quality", "4k", "digital art", "clean lines", "vector art")
 _PRAISE = ("nice", "beautiful", "pretty", "bright", "simple", "plain", "lovely", "perfect")
-_FOREIGN_SHARE = 0.02
+_FOREIGN_SHARE = 0.04
 """Of so many prompts one word is made of random letters, so that unknown words do little harm."""
 _GROUND_WORDS = ("background", "background", "background", "backdrop", "canvas", "ground")
 
@@ -97,13 +97,13 @@ class Sampler:
 
     def request(self) -> Request:
         """Draw something to ask for: mostly one thing, else two or three, or a pair."""
-        kind = self.random.choices(("one", "two", "three", "pair"), (68, 11, 8, 13))[0]
+        kind = self.random.choices(("one", "two", "three", "pair"), (58, 12, 10, 20))[0]
         items = tuple(self._item() for _ in range(2 if kind == "pair" else 1))
         while len(items) == 2 and items[0].shape == items[1].shape and items[0].colour == items[1].colour:
             items = (items[0], self._item())
         count = {"two": 2, "three": 3}.get(kind, 1)
         place = relation = None
-        if kind == "one" and self.random.random() < 0.25:
+        if kind == "one" and self.random.random() < 0.4:
             place = self.random.choice(list(PLACES))
         elif count > 1 and self.random.random() < 0.2:
             place = self.random.choice(("left", "right", "top", "bottom"))
@@ -112,17 +112,18 @@ class Sampler:
         return Request(items, count, place, relation, self._background(items))
 
     def plain(self) -> Request:
-        """Draw the simplest thing to ask for: one shape of a colour."""
-        return Request((Item(self.random.choice(SHAPES), self.random.choice(list(COLOURS))),))
+        """Draw the simplest thing to ask for: one shape of a colour, its background named or not."""
+        items = (Item(self.random.choice(SHAPES), self.random.choice(list(COLOURS))),)
+        return Request(items, background=self._background(items))
 
     def _item(self) -> Item:
-        size = self.random.choices((None, "small", "medium", "large"), (70, 12, 3, 15))[0]
+        size = self.random.choices((None, "small", "medium", "large"), (55, 20, 5, 20))[0]
         return Item(self.random.choice(SHAPES), self.random.choice(list(COLOURS)), size)
 
     def _background(self, items: tuple[Item, ...]) -> str | None:
         taken = {item.colour for item in items}
         free = [name for name in BACKGROUNDS if name not in taken]
-        ground = self.random.choice(free) if self.random.random() < 0.5 else None
+        ground = self.random.choice(free) if self.random.random() < 0.6 else None
         implied = Request(items).ground
         return self.random.choice(free) if ground is None and implied in taken else ground
 
@@ -139,7 +140,7 @@ class Sampler:
     def _single(self, request: Request) -> Thing:
         """An open place is about the middle; now and then elsewhere, so that any picture can be worked on further."""
         item, uniform = request.items[0], self.random.uniform
-        if request.place is None and self.random.random() < 0.08:
+        if request.place is None and self.random.random() < 0.1:
             radius = uniform(*_PLACED[item.size or self.random.choice(list(_PLACED))])
             reach = SIZE / 2 - _MARGIN - radius
             return self._thing(item, SIZE / 2 + uniform(-reach, reach), SIZE / 2 + uniform(-reach, reach), radius)
@@ -201,9 +202,9 @@ class Sampler:
             first, text = self._grounded(text, colour)
         else:
             first = False
-        if not first and self.random.random() < 0.2:
+        if not first and self.random.random() < 0.35:
             text = f"{choice(_OPENINGS)} {text}"
-        if self.random.random() < 0.03:
+        if self.random.random() < 0.06:
             text += f", {choice(_STYLES)}"
         if self.random.random() < _FOREIGN_SHARE:
             text = self._with_foreign_word(text)

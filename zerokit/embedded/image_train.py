@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -38,6 +38,8 @@ _LATENT_NOISE = 0.1
 """Standard deviation of what is added to latents of about 1, so that the decoder forgives the UNet small errors."""
 _NO_CAPTION = 0.1
 _MOMENTUM, _DECAY = 0.95, 0.02
+_SHAPE_RATE = 0.6
+"""Of the full rates, for the last part."""
 _PURE_NOISE = 0.05
 """The share of latents that are nothing but noise: where every picture starts."""
 
@@ -48,20 +50,20 @@ class Recipe:
 
     Args:
         steps: of the UNet.
-        plain_steps: the first of them, in which it sees nothing but one shape on white. What shapes are is learnt in
-            these: without them it knew colours and places after 1,400 steps, and no shape.
         pool: how many pictures are drawn for the UNet; their wordings are drawn anew for every step.
-        plain: how many of these are of one shape on white.
+        shape_steps: further steps, in which half of the pictures are of one shape of middling size in the middle.
+            Colours, counts and places are learnt without them, shapes hardly: 16 of 36 were right before, 34 after.
+        shape_pool: how many pictures are drawn for those.
         hidden: width of the text encoder.
         channels: of the UNet at its three resolutions.
     """
 
     seed: int = 0
-    steps: int = 2500
-    plain_steps: int = 350
+    steps: int = 3600
     batch: int = 32
-    pool: int = 20_000
-    plain: int = 4_000
+    pool: int = 24_000
+    shape_steps: int = 1250
+    shape_pool: int = 12_000
     autoencoder_steps: int = 800
     autoencoder_batch: int = 48
     decoder_steps: int = 1000
@@ -93,7 +95,7 @@ def train(recipe: Recipe, report: Report = print) -> Trained:
     refine_decoder(autoencoder, recipe, report)
     torch.manual_seed(recipe.seed + 2)
     sampler = Sampler(recipe.seed + 2)
-    pool = [sampler.plain() if index < recipe.plain else sampler.request() for index in range(recipe.pool)]
+    pool = [sampler.request() for _ in range(recipe.pool)]
     latents = encode(autoencoder, [sampler.scene(request) for request in pool])
     report(f"encoded {len(pool)} pictures: mean {latents.mean():.3f}, deviation {latents.std():.3f}")
     tokenizer = train_tokenizer()
@@ -101,6 +103,7 @@ def train(recipe: Recipe, report: Report = print) -> Trained:
     unet = new_unet(hidden=recipe.hidden, channels=recipe.channels)
     learner = Learner(unet, text_encoder, tokenizer, sampler)
     losses = learner.train(pool, latents, recipe, report)
+    losses += learn_shapes(learner, autoencoder, recipe, report)
     pipeline = new_pipeline(autoencoder, text_encoder, tokenizer, unet)
     return Trained(pipeline, tuple(losses), time.process_time() - core)
 
@@ -176,6 +179,21 @@ def encode(autoencoder: AutoencoderTiny, scenes: Sequence[Scene]) -> torch.Tenso
     return torch.cat(parts).contiguous()
 
 
+def learn_shapes(learner: Learner, autoencoder: AutoencoderTiny, recipe: Recipe, report: Report) -> list[float]:
+    """Go on with pictures of which every other one is as simple as can be; return the loss of each step."""
+    torch.manual_seed(recipe.seed + 3)
+    sampler = Sampler(recipe.seed + 3)
+    pool = [sampler.plain() if index % 2 else sampler.request() for index in range(recipe.shape_pool)]
+    latents = encode(autoencoder, [sampler.scene(request) for request in pool])
+    slower = replace(
+        recipe,
+        steps=recipe.shape_steps,
+        matrix_rate=_SHAPE_RATE * recipe.matrix_rate,
+        other_rate=_SHAPE_RATE * recipe.other_rate,
+    )
+    return replace(learner, sampler=sampler).train(pool, latents, slower, report)
+
+
 @dataclass(frozen=True)
 class Learner:
     """Trains the UNet and the text encoder on latents and their wordings."""
@@ -200,11 +218,9 @@ class Learner:
         both = torch.nn.ModuleList([self.unet, self.text_encoder]).train()
         steps = Steps(both, recipe.steps, recipe, report, "unet")
         order = torch.empty(0, dtype=torch.long)
-        for step in range(recipe.steps):
-            if step == recipe.plain_steps:
-                order = order[:0]
+        for _ in range(recipe.steps):
             if len(order) < recipe.batch:
-                order = torch.cat([order, torch.randperm(recipe.plain if step < recipe.plain_steps else len(pool))])
+                order = torch.cat([order, torch.randperm(len(pool))])
             chosen, order = order[: recipe.batch], order[recipe.batch :]
             steps.take(self.loss([pool[index] for index in chosen.tolist()], latents[chosen]))
         both.eval()

@@ -6,14 +6,14 @@ demo = ZeroDiffusion(
     "embedded",
     title="ZeroKit images",
     description=(
-        "A **tiny demonstration model**: it paints coloured shapes, and nothing else. "
+        "A **tiny demonstration model**: it paints one coloured shape, and little else. "
         'For a real one write its name: `ZeroDiffusion("stabilityai/stable-diffusion-xl-base-1.0")`.'
     ),
     examples=[
         "a red circle on a white background",
-        "a small green star on black",
-        "two blue squares on a yellow background",
-        "a purple heart and an orange triangle",
+        "a blue square on a yellow background",
+        "a green star",
+        "a purple heart",
     ],
 )
 
