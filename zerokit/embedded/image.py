@@ -26,7 +26,8 @@ from zerokit.embedded.image_train import Recipe, train
 
 _SHIPPED = "shipped"
 _THREADS = 2
-"""Those of the shipped weights. The number changes the order of additions, and so the weights in their last bits."""
+"""The shipped weights were trained in parts, with one or two. The number changes the order of additions, and so the
+weights in their last bits."""
 
 _CARD = """\
 ---
@@ -110,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     add, defaults = parser.add_argument, Recipe()
     add("--out", type=Path, default=Path("image-model"), help="folder to write to (%(default)s)")
     add("--seed", type=int, default=defaults.seed, help="seed of the training or of the sheet (%(default)s)")
-    add("--threads", type=int, default=_THREADS, help="of torch; the shipped weights were made with 2")
+    add("--threads", type=int, default=_THREADS, help="of torch (%(default)s)")
     add("--steps", type=int, default=defaults.steps, help="training steps of the UNet (%(default)s)")
     add("--autoencoder-steps", type=int, default=defaults.autoencoder_steps, help="of the autoencoder (%(default)s)")
     add("--evaluate", nargs="?", const=_SHIPPED, metavar="DIR", help="only measure: the shipped model, or DIR")

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from zerokit.engines.denoising import not_finite
+from zerokit.engines.memory import free, is_out_of_memory
 
 PREVIEW_SIDE = 256
 _DECODERS = ("vae", "movq", "vqgan")
@@ -19,16 +20,6 @@ _DECODERS = ("vae", "movq", "vqgan")
 def decoder(pipe: Any) -> Any:
     """The part of a pipeline that turns latents into pictures; None where it paints pixels."""
     return next((part for name in _DECODERS if (part := getattr(pipe, name, None)) is not None), None)
-
-
-def is_out_of_memory(exc: BaseException) -> bool:
-    return isinstance(exc, torch.OutOfMemoryError) or "can't allocate memory" in str(exc)
-
-
-def free() -> None:
-    """Give memory that torch holds and does not use back to the card."""
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        torch.cuda.empty_cache()
 
 
 @contextmanager

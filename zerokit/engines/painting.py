@@ -15,9 +15,9 @@ import torch
 from zerokit.control import Control
 from zerokit.engines import decoding
 from zerokit.engines.abilities import guidance_parameter
-from zerokit.engines.decoding import is_out_of_memory
 from zerokit.engines.denoising import Denoising, NothingToShow, StartAgain
 from zerokit.engines.image_prompts import PreparedImage
+from zerokit.engines.memory import free, is_out_of_memory
 from zerokit.errors import OutOfMemory
 from zerokit.requests import MAX_SEED, Ended, ImageReply, Picture
 
@@ -92,7 +92,7 @@ class Painting:
             if not is_out_of_memory(exc):
                 raise
         # Only here, with the exception and the tensors that its traceback held gone, is there memory to free.
-        decoding.free()
+        free()
         if len(seeds) > 1:
             middle = (len(seeds) + 1) // 2
             self._paint(seeds[:middle])
