@@ -11,6 +11,7 @@ from zerokit.blocks.conversation import Turn
 from zerokit.calls import gpu
 from zerokit.calls.chat_duration import BatchDuration, ChatDuration
 from zerokit.engines.prompts import PreparedBatch, PreparedChat
+from zerokit.engines.shelf import Adapter
 from zerokit.engines.text import TextEngine
 from zerokit.errors import RequestError
 from zerokit.requests import MAX_SEED, ChatReply, ChatRequest, Message
@@ -91,14 +92,15 @@ class ChatModel:
             said.insert(0, Message("system", system.strip()))
         return ChatRequest(tuple(said), **{**self.sampling, **settings})
 
-    def work(self, request: ChatRequest) -> ChatWork:
-        """The request as the GPU call gets it: read, cut to the context, its question apart."""
+    def work(self, request: ChatRequest, extra: Sequence[Adapter] = ()) -> ChatWork:
+        """The request as the GPU call gets it: read, cut to the context, its question apart; `extra` adapters ride
+        along for those that it names."""
         question = next((m.content for m in reversed(request.messages) if m.role == "user"), "")
-        return ChatWork(self.engine.prepare(request), question)
+        return ChatWork(self.engine.prepare(request, extra=extra), question)
 
-    def batch_work(self, requests: Sequence[ChatRequest]) -> BatchWork:
+    def batch_work(self, requests: Sequence[ChatRequest], extra: Sequence[Adapter] = ()) -> BatchWork:
         """Many requests for one call."""
-        prepared = self.engine.prepare_batch(requests)
+        prepared = self.engine.prepare_batch(requests, extra=extra)
         return BatchWork(prepared, max((request.messages[-1].content for request in requests), key=len))
 
 

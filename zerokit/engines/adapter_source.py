@@ -14,7 +14,7 @@ from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 from zerokit import settings
 from zerokit.adapters import AdapterSpec
 from zerokit.engines.adapter_files import CONFIG, MAX_HEADER_BYTES, MAX_JSON_BYTES, Entry, Tensor, checked_header
-from zerokit.engines.source import PICKLES, Source, find, listed, shown
+from zerokit.engines.source import PICKLES, Source, Token, find, find_public, listed, shown
 from zerokit.errors import AdapterError, GatedModel, ModelError, ModelNotFound, UnsafeWeights
 
 _USUAL = {"text": "adapter_model.safetensors", "image": "pytorch_lora_weights.safetensors"}
@@ -39,8 +39,14 @@ class Found:
     commit: str | None = None
 
 
-def locate(spec: AdapterSpec, *, kind: str, token: str | None) -> Found:
+def locate(spec: AdapterSpec, *, kind: str, token: Token, guest: Path | None = None) -> Found:
     """Find an adapter's files.
+
+    Args:
+        spec: where it is.
+        kind: of the model that it is for.
+        token: for a private or gated repository.
+        guest: for what a visitor names: look only at what everybody can see on the Hub, and fetch it into this folder.
 
     Raises:
         AdapterError: there is no adapter among them, or several.
@@ -49,6 +55,8 @@ def locate(spec: AdapterSpec, *, kind: str, token: str | None) -> Found:
     """
     if spec.weight_name is not None:
         _check_weight_name(spec.weight_name)  # before anything is asked of the Hub
+    if guest is not None:
+        return _in_source(find_public(spec.source, guest), spec, kind, False)
     try:
         path = Path(spec.source).expanduser()
     except RuntimeError as exc:
@@ -57,7 +65,10 @@ def locate(spec: AdapterSpec, *, kind: str, token: str | None) -> Found:
         return _one_file(path)
     if str(spec.source).endswith((".safetensors", *PICKLES)):
         raise ModelNotFound(f'There is no file "{shown(spec.source)}".')
-    source = find(spec.source, kind, revision=spec.revision, token=token)
+    return _in_source(find(spec.source, kind, revision=spec.revision, token=token), spec, kind, token)
+
+
+def _in_source(source: Source, spec: AdapterSpec, kind: str, token: Token) -> Found:
     weights = spec.weight_name or _weights(source, kind)
     _check_weight_name(weights)
     if weights not in source.files:
@@ -80,7 +91,7 @@ def locate(spec: AdapterSpec, *, kind: str, token: str | None) -> Found:
     return Found(source.name, weights, found_config, size, fetch, base, remote, source.commit)
 
 
-def read_remote_header(found: Found, token: str | None) -> dict[str, Tensor]:
+def read_remote_header(found: Found, token: Token) -> dict[str, Tensor]:
     """The tensors of a file on the Hub, from its first bytes alone.
 
     Raises:
@@ -155,7 +166,7 @@ def _check_inside(file: Path, folder: Path, name: str) -> None:
         raise AdapterError(f'{shown(file.name)} of "{name}" is a link that leads out of its folder.')
 
 
-def _remote_bytes(source: Source, name: str, token: str | None) -> int:
+def _remote_bytes(source: Source, name: str, token: Token) -> int:
     if name in source.sizes:
         return source.sizes[name]
     endpoint = settings.hub_endpoint()

@@ -57,7 +57,14 @@ class Adapter:
         return read_config(self.path / CONFIG) if self.path.is_dir() else {}
 
 
-def find_adapter(spec: AdapterSpec, *, kind: Kind, token: str | None = None, max_bytes: int = MAX_BYTES) -> Adapter:
+def find_adapter(
+    spec: AdapterSpec,
+    *,
+    kind: Kind,
+    token: str | None = None,
+    max_bytes: int = MAX_BYTES,
+    guest: Path | None = None,
+) -> Adapter:
     """Find an adapter, check all that can be checked without its weights, and fetch it.
 
     Args:
@@ -65,6 +72,8 @@ def find_adapter(spec: AdapterSpec, *, kind: Kind, token: str | None = None, max
         kind: of the model that it is for; one for text must have an adapter_config.json.
         token: for a private or gated repository.
         max_bytes: a larger file is refused before it is fetched.
+        guest: for what a visitor names: only what everybody can see on the Hub is looked at, without any token, and
+            fetched into this folder.
 
     Raises:
         AdapterError: it is no LoRA adapter, too large, of too high a rank, damaged, or of a kind that is not
@@ -75,7 +84,7 @@ def find_adapter(spec: AdapterSpec, *, kind: Kind, token: str | None = None, max
         ModelError: the Hub cannot be asked.
     """
     check_name(spec.shown)
-    found = locate(spec, kind=kind, token=token)
+    found = locate(spec, kind=kind, token=token, guest=guest)
     if found.bytes > max_bytes:
         raise AdapterError(
             f'"{shown(found.weights)}" of "{found.name}" has {found.bytes / 1e9:.1f} GB, and at most '
@@ -87,7 +96,7 @@ def find_adapter(spec: AdapterSpec, *, kind: Kind, token: str | None = None, max
         raise AdapterError(f'"{found.name}" has no {CONFIG}, which says how strongly its weights act.')
     config = {} if found.config is None else read_config(found.fetch(found.config))
     if found.remote:
-        pairs(read_remote_header(found, token))
+        pairs(read_remote_header(found, token if guest is None else False))
     file = found.fetch(found.weights)
     layers = pairs(_whole(file, found))
     return Adapter(
@@ -127,6 +136,21 @@ def base_of_first(specs: Sequence[AdapterSpec], *, kind: Kind = "text", token: s
     if base is None:
         raise AdapterError(f'The adapter "{specs[0].shown}" does not say which model it is for: name the model.')
     return base
+
+
+def look_up(name: str, adapters: Mapping[str, Adapter]) -> Adapter:
+    """The adapter of that name.
+
+    Raises:
+        RequestError: there is none; the message names the nearest.
+    """
+    if name in adapters:
+        return adapters[name]
+    if not adapters:
+        raise RequestError(f'There is no adapter "{shown(name)}": this app has none.')
+    near = difflib.get_close_matches(name, adapters, n=1, cutoff=0.5)
+    hint = f'Did you mean "{near[0]}"?' if near else f"There are: {', '.join([*adapters][:8])}."
+    raise RequestError(f'There is no adapter "{shown(name)}". {hint}')
 
 
 def check_name(name: str) -> None:
@@ -250,13 +274,7 @@ class Shelf:
         Raises:
             RequestError: there is none; the message names the nearest.
         """
-        if name in self._by_name:
-            return self._by_name[name]
-        if not self.names:
-            raise RequestError(f'There is no adapter "{shown(name)}": this app has none.')
-        near = difflib.get_close_matches(name, self.names, n=1, cutoff=0.5)
-        hint = f'Did you mean "{near[0]}"?' if near else f"There are: {', '.join(self.names[:8])}."
-        raise RequestError(f'There is no adapter "{shown(name)}". {hint}')
+        return look_up(name, self._by_name)
 
     def keep(self, adapter: Adapter, load: Callable[[Adapter, str], None]) -> None:
         """Load an adapter that stays loaded."""

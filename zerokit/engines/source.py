@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from huggingface_hub import HfApi, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import (
@@ -27,6 +27,8 @@ from zerokit import settings
 from zerokit.errors import GatedModel, ModelError, ModelNotFound, NoWeights, UnsafeWeights, UsageError
 
 EMBEDDED = "embedded"
+Token: TypeAlias = "str | Literal[False] | None"
+"""For the Hub; None: the one that its client knows; False: none at all."""
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _HUB_TIMEOUT_S = 15.0
 
@@ -98,7 +100,7 @@ class Source:
         raise NoWeights(f'"{self.name}" has no model.safetensors. Its files: {listed(sorted(self.files))}')
 
 
-def find(model: str | Path, kind: str, *, revision: str | None = None, token: str | None = None) -> Source:
+def find(model: str | Path, kind: str, *, revision: str | None = None, token: Token = None) -> Source:
     """The model called `model`.
 
     Args:
@@ -130,6 +132,26 @@ def find(model: str | Path, kind: str, *, revision: str | None = None, token: st
         raise ModelNotFound(f'There is no folder "{shown(model)}".{_near(folder)}')
     _check_name(model)
     return _on_hub(model, revision, token)
+
+
+def find_public(repo: str | Path, cache: Path) -> Source:
+    """A repository that everybody can see, for somebody who need not be trusted.
+
+    No folder of this machine is looked at, nothing that was fetched for others, and no token is used.
+
+    Args:
+        repo: its name, "owner/name".
+        cache: the folder that its files are fetched into.
+
+    Raises:
+        ModelNotFound: it cannot be the name of one, or there is none that everybody can see.
+        GatedModel: its owner lets people in one by one.
+        ModelError: the Hub cannot be asked.
+    """
+    if not isinstance(repo, str) or not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
+        raise ModelNotFound(f'"{shown(repo)}" is no repository of the Hub: write "owner/name".')
+    _check_name(repo)
+    return _on_hub(repo, None, False, cache)
 
 
 def _embedded(model: str) -> Source:
@@ -187,7 +209,7 @@ def _is_pointer(file: Path) -> bool:
     return file.read_bytes().startswith(b"version https://git-lfs")
 
 
-def _on_hub(repo: str, revision: str | None, token: str | None) -> Source:
+def _on_hub(repo: str, revision: str | None, token: Token, cache: Path | None = None) -> Source:
     try:
         hub = HfApi(endpoint=settings.hub_endpoint(), token=token)
         info = hub.model_info(repo, revision=revision, timeout=_HUB_TIMEOUT_S, files_metadata=True)
@@ -203,9 +225,9 @@ def _on_hub(repo: str, revision: str | None, token: str | None) -> Source:
     except HfHubHTTPError as exc:
         if exc.response is not None and exc.response.status_code < 500:
             raise ModelError(f'The Hub refused to show "{repo}": status {exc.response.status_code}.') from exc
-        return _in_cache(repo, revision, exc)
+        return _in_cache(repo, revision, exc, cache)
     except (httpx.HTTPError, OfflineModeIsEnabled, OSError) as exc:
-        return _in_cache(repo, revision, exc)
+        return _in_cache(repo, revision, exc, cache)
     names = frozenset(sibling.rfilename for sibling in info.siblings or ())
     sizes = {sibling.rfilename: sibling.size for sibling in info.siblings or () if sibling.size is not None}
     base = getattr(info.card_data, "base_model", None)
@@ -215,16 +237,16 @@ def _on_hub(repo: str, revision: str | None, token: str | None) -> Source:
     def fetch(wanted: Iterable[str]) -> Path:
         wanted = frozenset(wanted)
         if not wanted <= fetched.keys():
-            fetched.update(dict.fromkeys(wanted, _download(repo, revision, token, wanted)))
+            fetched.update(dict.fromkeys(wanted, _download(repo, revision, token, wanted, cache)))
         return fetched[min(wanted)]
 
     return Source(repo, names, fetch, sizes, info.sha, base if isinstance(base, str) else None)
 
 
-def _in_cache(repo: str, revision: str | None, exc: Exception) -> Source:
+def _in_cache(repo: str, revision: str | None, exc: Exception, cache: Path | None) -> Source:
     """The repository as it was fetched before, where the Hub cannot be asked now."""
     for name in ("config.json", "model_index.json", "adapter_config.json"):
-        config = try_to_load_from_cache(repo, name, revision=revision)
+        config = try_to_load_from_cache(repo, name, cache_dir=cache, revision=revision)
         if isinstance(config, str):
             return _in_folder(Path(config).parent, repo)
     raise ModelError(
@@ -233,10 +255,15 @@ def _in_cache(repo: str, revision: str | None, exc: Exception) -> Source:
     ) from exc
 
 
-def _download(repo: str, revision: str | None, token: str | None, names: Iterable[str]) -> Path:
+def _download(repo: str, revision: str | None, token: Token, names: Iterable[str], cache: Path | None) -> Path:
     try:
         folder = snapshot_download(
-            repo, revision=revision, token=token, allow_patterns=list(names), endpoint=settings.hub_endpoint()
+            repo,
+            revision=revision,
+            token=token,
+            allow_patterns=list(names),
+            cache_dir=cache,
+            endpoint=settings.hub_endpoint(),
         )
     except GatedRepoError as exc:
         raise _gated(repo) from exc

@@ -13,6 +13,7 @@ from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteria
 from zerokit.adapters import AdapterSpec
 from zerokit.control import Control
 from zerokit.engines import placement
+from zerokit.engines.adapter_files import MAX_BYTES
 from zerokit.engines.answers import end_ids, think_ids
 from zerokit.engines.memory import asked_for, free, is_out_of_memory
 from zerokit.engines.prompts import PreparedBatch, PreparedChat, PromptWriter, context_tokens
@@ -135,14 +136,28 @@ class TextEngine:
         self._adapters.add(adapter, stays=False)
         return adapter
 
-    def find_adapter(self, spec: AdapterSpec | str | Path, *, token: str | None = None) -> Adapter:
+    def find_adapter(
+        self,
+        spec: AdapterSpec | str | Path,
+        *,
+        token: str | None = None,
+        max_bytes: int = MAX_BYTES,
+        guest: Path | None = None,
+    ) -> Adapter:
         """An adapter that is not the engine's own, checked and found to fit, for `prepare(extra=...)`.
+
+        Args:
+            spec: where it is.
+            token: for a private or gated repository.
+            max_bytes: a larger file is refused before it is fetched.
+            guest: for what a visitor names: only what everybody can see on the Hub is looked at, without any token,
+                and fetched into this folder.
 
         Raises:
             AdapterMismatch: it is for another model.
             ModelError: it cannot be used; a subclass where the reason is a common one.
         """
-        adapter = find_adapter(AdapterSpec.of(spec), kind="text", token=token)
+        adapter = find_adapter(AdapterSpec.of(spec), kind="text", token=token, max_bytes=max_bytes, guest=guest)
         self._adapters.check(adapter)
         return adapter
 
