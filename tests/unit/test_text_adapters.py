@@ -17,9 +17,10 @@ from safetensors.torch import load_file, save_file
 from zerokit.adapters import AdapterSpec
 from zerokit.control import Control
 from zerokit.engines import text_adapters
+from zerokit.engines.lora_layers import LoraLayers
 from zerokit.engines.prompts import PreparedBatch
 from zerokit.engines.text import TextEngine
-from zerokit.engines.text_adapters import NONE, TextAdapters, runs
+from zerokit.engines.text_adapters import NONE, runs
 from zerokit.engines.turns import Turns
 from zerokit.errors import AdapterError, AdapterMismatch, RequestError, UsageError
 from zerokit.requests import AdapterChoice, ChatRequest, Message
@@ -106,7 +107,7 @@ def peft_scores(base, folder, weight=1.0) -> torch.Tensor:
 
 
 def is_clean(engine) -> bool:
-    layers = engine._adapters._layers.values()
+    layers = engine._adapters._lora.layers.values()
     return all(
         layer.disable_adapters and not layer.active_adapters and not layer._forward_pre_hooks for layer in layers
     )
@@ -159,7 +160,7 @@ def test_a_seed_makes_the_same_answer_again(engine):
 
 def test_a_merged_adapter_is_an_active_one(base, files, engine):
     merged = engine_of(base, files, merge=AdapterSpec(files["a"], weight=0.5))
-    assert not merged._adapters._layers
+    assert not merged._adapters._lora.layers
     assert merged.adapters == ()
     assert torch.allclose(scores(merged), scores(engine, AdapterChoice("a", 0.5)), atol=0.05)
     assert ask(merged, max_new_tokens=4) == ask(engine, AdapterChoice("a", 0.5), max_new_tokens=4)
@@ -280,7 +281,7 @@ def test_which_rows_go_together(engine):
 def test_layers_that_do_not_see_rows(base, files):
     """As the experts of a mixture do: they get the tokens of all rows in one list."""
     engine = engine_of(base, files, "a", "b")
-    layer = engine._adapters._layers["model.layers.0.mlp.up_proj"]
+    layer = engine._adapters._lora.layers["model.layers.0.mlp.up_proj"]
     flat = layer.forward
     layer.register_forward_pre_hook(lambda _, args: (args[0].flatten(0, 1),), prepend=True)
     layer.register_forward_hook(lambda _, args, out: out)
@@ -387,7 +388,7 @@ def crowded(base, files, monkeypatch):
 
 
 def loaded(engine):
-    return set(engine._adapters._tuner.peft_config)
+    return engine._adapters._lora.loaded
 
 
 def test_what_does_not_stay_is_loaded_when_it_is_needed(engine, crowded):
@@ -477,7 +478,7 @@ def test_weights_that_are_not_finite(engine, base, files, tmp_path):
 
 @pytest.mark.parametrize("error", [MemoryError("no room"), KeyboardInterrupt()])
 def test_what_is_killed_in_loading_leaves_nothing(engine, crowded, monkeypatch, error):
-    real, count = TextAdapters._parameter, []
+    real, count = LoraLayers._parameter, []
 
     def fail(*args):
         count.append(1)
@@ -487,7 +488,7 @@ def test_what_is_killed_in_loading_leaves_nothing(engine, crowded, monkeypatch, 
 
     before = scores(crowded)
     with monkeypatch.context() as patched:
-        patched.setattr(TextAdapters, "_parameter", fail)
+        patched.setattr(LoraLayers, "_parameter", fail)
         with pytest.raises(type(error)):
             ask(crowded, B)
     assert loaded(crowded) == {"a0"}
@@ -513,7 +514,7 @@ def test_a_first_adapter_that_comes_only_into_some_layers(base, files, engine, m
         patched.setattr(Linear, "update_layer", fail)
         with pytest.raises(MemoryError):
             bare.generate(prepared, Control())
-    assert len(bare._adapters._layers) == 4
+    assert len(bare._adapters._lora.layers) == 4
     assert is_clean(bare)
     assert torch.equal(scores(bare), before)
     assert bare.generate(prepared, Control()).text == ask(engine, A)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from peft import LoraConfig
-from peft.tuners.lora import LoraLayer, LoraModel
 from safetensors import safe_open
 
 from zerokit.control import Control
-from zerokit.engines.adapter_files import Pair, alpha_of
+from zerokit.engines.adapter_files import alpha_of
+from zerokit.engines.lora_layers import LoraLayers, Matrices, Weights
 from zerokit.engines.prompts import PreparedChat
 from zerokit.engines.shelf import Adapter, Shelf, check_base
 from zerokit.engines.turns import Turns
@@ -25,9 +24,6 @@ ROOM = 8
 """Others that may be loaded in one process at a time."""
 NONE = "__base__"
 """What peft calls no adapter, where each row of a batch has its own."""
-
-Weights = Mapping[str, float]
-"""How strongly each adapter acts, by its internal name."""
 
 
 class NotByRow(Exception):
@@ -52,17 +48,13 @@ class TextAdapters:
         """Whether rows of one batch can have different adapters."""
         self._model = model
         self._base_name, self._any_base = base_name, any_base
-        self._shapes = _shapes(model)
-        dtypes = (parameter.dtype for parameter in model.parameters() if parameter.dtype.is_floating_point)
-        self._load_dtype = next(dtypes, torch.float16)
-        self._tuner: Any = None
-        self._layers: dict[str, Any] = {}
+        self._lora = LoraLayers(model)
         self._active = False
         self._turns = Turns()
 
     def check(self, adapter: Adapter) -> None:
         """Raise AdapterMismatch unless the adapter fits the model."""
-        check_base(adapter, self._base_name, self._shapes, any_base=self._any_base)
+        check_base(adapter, self._base_name, self._lora.shapes, any_base=self._any_base)
 
     def merge(self, adapter: Adapter, weight: float) -> None:
         """Add an adapter to the base's own weights, for good.
@@ -78,13 +70,11 @@ class TextAdapters:
                 "merged. Give it as one of the adapters instead."
             )
         self._load(adapter, "merged")
-        self._set({"merged": weight})
         try:
-            with _quiet():
-                self._tuner.merge_and_unload(safe_merge=True)
+            self._lora.merge({"merged": weight})
         except ValueError as exc:
             raise AdapterError(f'The adapter "{adapter.name}" cannot be merged: its weights are not finite.') from exc
-        self._tuner, self._layers = None, {}
+        self._active = False
 
     def add(self, adapter: Adapter, *, stays: bool) -> None:
         """Put an adapter on the shelf.
@@ -132,77 +122,19 @@ class TextAdapters:
 
     def _load(self, adapter: Adapter, internal: str) -> None:
         """Put an adapter into the layers; where that fails, none of it is left."""
-        pairs, config = adapter.pairs(), adapter.config()
-        try:
-            self._inject(pairs, config, internal)
-            self._fill(adapter, pairs, config, internal)
-            self._set({})
-        except BaseException:
-            self._drop(internal)
-            raise
-
-    def _inject(self, pairs: Sequence[Pair], config: Mapping[str, Any], internal: str) -> None:
-        """Have peft put empty layers in. What the file says decides which, not the patterns of its config."""
-        rank = max(pair.rank for pair in pairs)
-        settings = LoraConfig(
-            r=rank,
-            lora_alpha=rank,
-            target_modules=[pair.module for pair in pairs],
-            rank_pattern={pair.module: pair.rank for pair in pairs if pair.rank != rank},
-            use_rslora=bool(config.get("use_rslora")),
-            init_lora_weights=False,
-            inference_mode=True,
-        )
-        # On the meta device nothing is allocated, and no random numbers are drawn.
-        with torch.device("meta"), _quiet():
-            if self._tuner is None:
-                self._tuner = LoraModel(self._model, settings, internal)
-            else:
-                self._tuner.peft_config[internal] = settings
-                self._tuner.inject_adapter(self._model, internal)
-        self._layers = _layers(self._model)
-        self._model.eval()
-
-    def _fill(self, adapter: Adapter, pairs: Sequence[Pair], config: Mapping[str, Any], internal: str) -> None:
-        with safe_open(adapter.file, "pt") as file:
-            for pair in pairs:
-                layer = self._layers[pair.module]
-                down, up = (self._parameter(adapter, layer, file.get_tensor(key)) for key in (pair.down, pair.up))
-                if pair.embedding:
-                    layer.lora_embedding_A[internal], layer.lora_embedding_B[internal] = down, up
-                else:
-                    layer.lora_A[internal].weight, layer.lora_B[internal].weight = down, up
-                layer.lora_alpha[internal] = alpha_of(pair.module, config)
-
-    def _parameter(self, adapter: Adapter, layer: Any, tensor: torch.Tensor) -> torch.nn.Parameter:
-        """A matrix as its layer needs it: in the dtype that all weights were loaded in, then in that they have now."""
-        if not tensor.float().isfinite().all():
-            raise AdapterError(f'The adapter "{adapter.name}" has weights that are not finite.')
-        beside = layer.get_base_layer().weight
-        dtype = beside.dtype if beside.dtype.is_floating_point else self._load_dtype
-        return torch.nn.Parameter(tensor.to(self._load_dtype).to(beside.device, dtype), requires_grad=False)
+        self._active = True
+        # What the file says decides which layers, not the patterns of its config.
+        self._lora.load(internal, [pair.module for pair in adapter.pairs()], _matrices(adapter))
+        self._active = False
 
     def _drop(self, internal: str) -> None:
-        """Take an adapter out of the layers, also one that came only into some of them."""
-        self._layers = _layers(self._model)
-        self._set({})
-        for layer in self._layers.values():
-            layer.delete_adapter(internal)
-        if self._tuner is not None:
-            self._tuner.peft_config.pop(internal, None)
+        self._lora.drop(internal)
 
     def _set(self, weights: Weights) -> None:
         """Have just these adapters active, each as strongly as `weights` says."""
-        names = list(weights)
         self._active = True
-        for layer in self._layers.values():
-            for name, weight in weights.items():
-                layer.set_scale(name, weight)
-            layer.set_adapter(names, inference_mode=True)
-            if layer.disable_adapters == bool(names):
-                layer.enable_adapters(bool(names))
-                layer.set_adapter(names, inference_mode=True)
-        self._active = bool(names)
+        self._lora.set(weights)
+        self._active = bool(weights)
 
 
 class Turn:
@@ -252,7 +184,9 @@ class Turn:
                 raise NotByRow
             return args, {**kwargs, "adapter_names": names}
 
-        return [layer.register_forward_pre_hook(tell, with_kwargs=True) for layer in self._adapters._layers.values()]
+        return [
+            layer.register_forward_pre_hook(tell, with_kwargs=True) for layer in self._adapters._lora.layers.values()
+        ]
 
 
 def runs(chats: Sequence[PreparedChat], *, by_row: bool) -> list[list[int]]:
@@ -276,16 +210,21 @@ def runs(chats: Sequence[PreparedChat], *, by_row: bool) -> list[list[int]]:
     return [members for _, _, members in sorted(groups, key=lambda group: group[0][0])]
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """peft warns of tied embeddings and of what it will change; nothing of that is for the author of a Space."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+def _matrices(adapter: Adapter) -> Iterator[Matrices]:
+    """The matrices of an adapter, one module at a time.
 
-
-def _layers(model: torch.nn.Module) -> dict[str, Any]:
-    return {name: layer for name, layer in model.named_modules() if isinstance(layer, LoraLayer)}
+    Raises:
+        AdapterError: they are not finite.
+    """
+    config = adapter.config()
+    with safe_open(adapter.file, "pt") as file:
+        for pair in adapter.pairs():
+            down, up = (file.get_tensor(key) for key in (pair.down, pair.up))
+            if not (down.float().isfinite().all() and up.float().isfinite().all()):
+                raise AdapterError(f'The adapter "{adapter.name}" has weights that are not finite.')
+            alpha = alpha_of(pair.module, config)
+            alpha *= math.sqrt(pair.rank) if config.get("use_rslora") else 1
+            yield Matrices(pair.module, down, up, alpha, pair.embedding)
 
 
 def _tied(model: Any) -> set[str]:
@@ -294,17 +233,3 @@ def _tied(model: Any) -> set[str]:
     if None in ends or ends[0].weight is not ends[1].weight:
         return set()
     return {name for name, module in model.named_modules() if module in ends}
-
-
-def _shapes(model: torch.nn.Module) -> dict[str, tuple[int, ...]]:
-    """The shapes (out, in) of the layers that an adapter can change, also of quantized ones; (rows, width) of tables
-    of embeddings."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for name, module in model.named_modules():
-        if isinstance(module, torch.nn.Embedding):
-            shapes[name] = (module.num_embeddings, module.embedding_dim)
-        elif hasattr(module, "out_features") and hasattr(module, "in_features"):
-            shapes[name] = (int(module.out_features), int(module.in_features))
-        elif type(module).__name__ == "Conv1D":
-            shapes[name] = (int(module.nf), int(module.nx))
-    return shapes
