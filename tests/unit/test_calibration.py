@@ -29,6 +29,8 @@ def taught(path, seconds=9.0):
         kind.timing.observe({"call": 1, "steps": 10}, seconds)
     kind.cold.observe(10.0, 5.0, True, 4.0)
     kind.lengths.observe("a prompt", 77)
+    kind.timing.overran({"call": 1, "steps": 10}, 20.0)
+    kind.cold.overran(30.0)
     calibration.save()
     return calibration
 
@@ -43,7 +45,9 @@ def test_what_was_learned_is_there_after_a_restart(tmp_path):
     before, after = kind_of(taught(path)), kind_of(Calibration(path))
     features = {"call": 1, "steps": 12}
     assert after.timing.forecast(features) == pytest.approx(before.timing.forecast(features))
-    assert (after.cold.seconds, after.lengths.seen) == ([4.0], [77])
+    assert (after.cold.seconds, after.cold.least_s, after.lengths.seen) == ([4.0], 60.0, [77])
+    assert after.timing.forecast({"call": 1, "steps": 10}) == pytest.approx(40)
+    assert after.cold.forecast(0.0) == 60
     assert os.listdir(path.parent) == ["durations.json"]
 
 
@@ -110,14 +114,27 @@ def test_hostile_values_are_left_out(tmp_path, bad):
         "calls": [[1, 10, bad], [bad, 10, 5], bad, [1, 10, 5]],
         "cold_s": [bad, 2.5],
         "lengths": [bad, 30],
+        "least": [0.0, bad],
+        "least_cold_s": bad,
     }
     kind = kind_of(written(tmp_path / "d.json", {"draw": facts}))
+    assert kind.cold.least_s == (1e9 if bad == 1e9 else 0)
+    assert not kind.timing.least.any()
     assert kind.timing.calls == [((1.0, 10.0), 5.0)]
     assert (kind.cold.seconds, kind.lengths.seen) == ([2.5], [30])
     assert 5 <= kind.timing.forecast({"call": 1, "steps": 10}) < 20
     for wrong in ({"draw": bad}, {"draw": {**facts, "calls": bad, "cold_s": bad, "lengths": bad}}):
         kind = kind_of(written(tmp_path / "d.json", wrong))
         assert 7 <= kind.timing.forecast({"call": 1, "steps": 10}) < 30
+
+
+@pytest.mark.parametrize("least", [[1e9, 1e9], [0, 0], [1], [1, 1, 1], "11", {"0": 1}])
+def test_a_hostile_least_refuses_nobody(tmp_path, least):
+    facts = {"features": ["call", "steps"], "calls": [[1, 10, 5]], "least": least, "least_cold_s": 1e9}
+    kind = kind_of(written(tmp_path / "d.json", {"draw": facts}))
+    assert kind.timing.forecast({"call": 1, "steps": 10}) <= LONGEST_S
+    assert kind.timing.forecast({"call": 1, "steps": 10}, cautious=False) < 20
+    assert kind.cold.forecast(0.0, cautious=False) == 3
 
 
 def test_huge_values_and_empty_calls_stay_within_a_day(tmp_path):
@@ -215,12 +232,16 @@ def test_calls_that_say_nothing_teach_nothing():
     timing = Timing(PRIOR)
     for features, took in [({}, 5), ({"call": 1}, float("nan")), ({"call": 1}, -1), ({"call": 1}, float("inf"))]:
         timing.observe(features, took)
+        timing.overran(features, took)
     assert timing.calls == []
+    assert not timing.least.any()
 
 
 def test_a_prior_of_nothing_learns_all_the_same():
     timing = Timing({"call": 0.0, "steps": 0.0})
     assert timing.forecast({"call": 1, "steps": 5}) == 0
+    timing.overran({"call": 1, "steps": 5}, 9)
+    assert timing.forecast({"call": 1, "steps": 5}) == pytest.approx(18)
     for steps in (5, 10, 20):
         timing.observe({"call": 1, "steps": steps}, steps)
     assert 20 <= timing.forecast({"call": 1, "steps": 20}) < 60

@@ -303,6 +303,40 @@ def test_a_call_of_which_nothing_is_heard_after_its_kill_is_ended(monkeypatch):
     finally:
         release.set()
     assert (outcome.ended, type(outcome.failure)) == ("interrupted", CallKilled)
+    assert (outcome.usage.overran, outcome.usage.began) == (True, False)
+
+
+@pytest.mark.parametrize("began", [False, True])
+@pytest.mark.parametrize(("after_s", "late"), [(5.0, True), (4.9, True), (4.5, False), (0.0, False)])
+def test_who_dies_when_the_time_is_over_had_too_little_and_who_dies_before_did_not(began, after_s, late):
+    def door(_):
+        if began:
+            yield next(iter(work(Call(register(lambda: time.sleep(0.1)), (), {}))))
+        raise gr.Error("GPU task aborted", title="ZeroGPU worker error")
+
+    notes = Noted()
+    outcome = outcome_of(door, granted_s=5, granted_at=time.monotonic() - after_s, estimator=notes)
+    usage = notes.seen[0][0]
+    assert usage == outcome.usage
+    assert (usage.overran, usage.lost, usage.began) == (late, True, began)
+    assert (usage.cold_s == usage.used_s) is not began
+
+
+def test_stop_while_it_wakes_is_no_end_of_the_time():
+    stop, release = threading.Event(), threading.Event()
+
+    def door(_):
+        release.wait(0.5)
+        yield from ()
+
+    stop.set()
+    notes = Noted()
+    call = Call("f", (), {}, granted_s=5, granted_at=time.monotonic() - 5)
+    *_, outcome = seam.Seam(door, call, Usage(granted_s=5), notes, stop).beats()
+    assert outcome.ended == "stopped"
+    assert notes.told.wait(5)
+    usage = notes.seen[0][0]
+    assert (usage.overran, usage.lost, usage.began, usage.work_s) == (False, False, False, 0)
 
 
 def test_a_worker_that_dies_leaves_what_was_made():

@@ -4,6 +4,9 @@ A kind of work is a line through the origin of its features: seconds = b . x, ev
 negative and never falls when a feature grows. b is fitted to the last calls, each weighed by its relative error, with
 the prior (scaled to those calls) as a weak pull where they say little. What is reserved is the forecast times the
 95th percentile of the ratios seen, and never less than a recent call that asked for no more.
+
+A call that was ended by its time says how long it took at least. From then on twice that is expected, and again twice
+when that does not do either; each call that is done halves it.
 """
 
 from __future__ import annotations
@@ -34,6 +37,8 @@ KEPT_COLD = 16
 QUANTILE = 0.95
 RECENT = 8
 """Calls that a forecast may not fall below."""
+GROWTH = 2.0
+"""How much more is expected than what a call had that ran out of time; a call that is done takes as much back."""
 LONGEST_S = 86_400.0
 MOST_UNITS = 1e12
 LEAST_UNITS = 1e-9
@@ -51,6 +56,8 @@ class Timing:
         self.names = tuple(prior)
         self.prior = np.array([_seconds(prior[name]) for name in self.names])
         self.calls: list[tuple[tuple[float, ...], float]] = []
+        self.least = np.zeros(len(self.names))
+        """Seconds per unit that calls which ran out of time let expect."""
         self._fitted = self.prior
         self._margin = 1.0
 
@@ -61,9 +68,22 @@ class Timing:
             return
         self.calls = [*self.calls, (x, min(seconds, LONGEST_S))][-KEPT_CALLS:]
         self._fit()
+        too_much = float(np.dot(self.least, x)) > GROWTH * seconds
+        self.least = self.least / GROWTH if too_much else np.zeros(len(self.names))
 
-    def restore(self, rows: Sequence[Sequence[float]]) -> None:
-        """Take over calls as a file has them: the features and last the seconds."""
+    def overran(self, features: Mapping[str, float], seconds: float) -> None:
+        """Learn from a call that was not done after so many seconds."""
+        x = self._vector(features)
+        if not math.isfinite(seconds) or seconds <= 0 or not any(x):
+            return
+        shape = self._fitted if float(np.dot(self._fitted, x)) > LEAST_UNITS else np.ones(len(self.names))
+        expected = GROWTH * min(seconds, LONGEST_S) / float(np.dot(shape, x))
+        self.least = np.maximum(self.least, shape * expected)
+
+    def restore(self, rows: Sequence[Sequence[float]], least: Sequence[float] = ()) -> None:
+        """Take over calls as a file has them: the features and last the seconds; and the least that is expected."""
+        if len(least) == len(self.names):
+            self.least = np.array(least, dtype=float)
         for row in rows:
             if len(row) == len(self.names) + 1 and any(row[:-1]):
                 self.calls.append((tuple(row[:-1]), min(row[-1], LONGEST_S)))
@@ -71,12 +91,20 @@ class Timing:
         if self.calls:
             self._fit()
 
-    def forecast(self, features: Mapping[str, float]) -> float:
-        """Seconds that such a call will probably not exceed."""
+    def forecast(self, features: Mapping[str, float], *, cautious: bool = True) -> float:
+        """Seconds that such a call will probably not exceed.
+
+        Args:
+            features: units as in the prior.
+            cautious: think of calls that ran out of time.
+        """
         x = self._vector(features)
         padding = 1 + 0.5 / (len(self.calls) + 1)
-        seconds = float(np.dot(self._fitted, x)) * self._margin * padding
-        return min(LONGEST_S, max([seconds, *(seen for other, seen in self.calls[-RECENT:] if _covers(x, other))]))
+        seconds = [float(np.dot(self._fitted, x)) * self._margin * padding]
+        seconds += [seen for other, seen in self.calls[-RECENT:] if _covers(x, other)]
+        if cautious:
+            seconds.append(float(np.dot(self.least, x)))
+        return min(LONGEST_S, max(seconds))
 
     def _vector(self, features: Mapping[str, float]) -> tuple[float, ...]:
         units = (float(features.get(name, 0.0)) for name in self.names)
@@ -129,6 +157,8 @@ class Cold:
     def __init__(self, prior_s: float) -> None:
         self.prior_s = _seconds(prior_s)
         self.seconds: list[float] = []
+        self.least_s = 0.0
+        """What starts that were not over when their time was let expect."""
         self._pauses: list[tuple[float, bool]] = []
         self._running = 0
         self._there_at: list[float] = []
@@ -139,8 +169,18 @@ class Cold:
         self._running += 1
 
     def leave(self) -> None:
-        """A call ended that got no worker."""
+        """A call ended that says nothing of its worker, or got none."""
         self._running = max(0, self._running - 1)
+
+    def overran(self, seconds: float) -> None:
+        """A worker had not started after so many seconds, and was ended."""
+        if math.isfinite(seconds) and seconds > 0:
+            self.least_s = max(self.least_s, GROWTH * min(seconds, LONGEST_S))
+        self.lose()
+
+    def lose(self) -> None:
+        """A worker died: which of them is not told, so none is counted on."""
+        self._there_at = []
 
     def observe(self, now: float, asked_at: float, cold: bool, cold_s: float) -> None:
         workers = max(1, self._running)
@@ -150,16 +190,18 @@ class Cold:
         self._there_at[:workers] = [now] * workers
         if cold and math.isfinite(cold_s):
             self.seconds = [*self.seconds, min(max(0.0, cold_s), LONGEST_S)][-KEPT_COLD:]
+            self.least_s = self.least_s / GROWTH if self.least_s > GROWTH * cold_s else 0.0
 
-    def forecast(self, now: float) -> float:
-        """Seconds to add to the work of a call made now."""
+    def forecast(self, now: float, *, cautious: bool = True) -> float:
+        """Seconds to add to the work of a call made now; `cautious`: think of starts that were not over in time."""
         if len(self._there_at) > self._running:
             pause = now - self._there_at[self._running]
             cold = [was for length, was in self._pauses[-6:] if length <= pause and was]
             warm = [was for length, was in self._pauses[-6:] if length >= pause * 0.8 and not was]
             if (warm or pause < 5.0) and not cold:
                 return 0.0
-        return 1.2 * max(self.seconds[-4:]) if self.seconds else self.prior_s
+        seconds = 1.2 * max(self.seconds[-4:]) if self.seconds else self.prior_s
+        return max(seconds, self.least_s) if cautious else seconds
 
 
 class Kind:
@@ -172,7 +214,9 @@ class Kind:
         return {
             "features": list(self.timing.names),
             "calls": [[*x, y] for x, y in self.timing.calls],
+            "least": self.timing.least.tolist(),
             "cold_s": self.cold.seconds,
+            "least_cold_s": self.cold.least_s,
             "lengths": self.lengths.seen,
             "surprises": self.lengths.surprises,
         }
@@ -181,8 +225,9 @@ class Kind:
         """Take over what a file says, leaving out whatever is not a sane number."""
         if not isinstance(facts, dict) or facts.get("features") != list(self.timing.names):
             return
-        self.timing.restore(_numbers_of(facts.get("calls"), rows=True))
+        self.timing.restore(_numbers_of(facts.get("calls"), rows=True), _numbers_of(facts.get("least")))
         self.cold.seconds = _numbers_of(facts.get("cold_s"))[-KEPT_COLD:]
+        self.cold.least_s = next(iter(_numbers_of([facts.get("least_cold_s")])), 0.0)
         self.lengths.seen = [max(1, int(n)) for n in _numbers_of(facts.get("lengths"))][-KEPT_LENGTHS:]
         self.lengths.surprises = [min(5.0, x) for x in _numbers_of(facts.get("surprises"))][-KEPT_SURPRISES:]
 

@@ -85,10 +85,12 @@ class BatchDuration(ChatDuration):
         if not isinstance(value, list) or not all(isinstance(reply, ChatReply) for reply in value):
             return None
         lengths = [reply.new_tokens for reply in value]
+        if not any(lengths):
+            return None
         return {
             "call": 1.0,
             "prompt_tokens": args[0].prompt_tokens,
-            "new_tokens": max(lengths, default=0),
+            "new_tokens": max(lengths),
             "row_tokens": sum(lengths),
         }
 

@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import UsageError
 from ..quota import platform
 from . import calibration
-from .calibration import Calibration, Kind
+from .calibration import Calibration, Cold, Kind
 from .deadline import declared_for_work, margin_s
 from .usage import Usage
 
@@ -154,7 +154,9 @@ class Linear(Estimator):
             kind = self.kind
             cold_s = kind.cold.forecast(time.monotonic())
             work_s = cold_s + kind.timing.forecast(self.features(args, kwargs))
-            least_s = min(work_s, cold_s + kind.timing.forecast(self.least_features(args, kwargs)))
+            # What only may be needed refuses nobody: a call that gets less still shows how long it takes.
+            shortest_s = kind.timing.forecast(self.least_features(args, kwargs), cautious=False)
+            least_s = min(work_s, shortest_s + kind.cold.forecast(time.monotonic(), cautious=False))
         declared, least = (declared_for_work(s, size, factor, self.margin_s) for s in (work_s, least_s))
         return Estimate(declared, least)
 
@@ -163,19 +165,23 @@ class Linear(Estimator):
             self.kind.cold.begin()
 
     def observe(self, args: Any, kwargs: Any, usage: Usage, value: Any, finished: bool) -> None:
-        if not usage.ran:
-            with self.calibration.lock:
-                self.kind.cold.leave()
-            return
         with self.calibration.lock:
             kind = self.kind
-            now = time.monotonic()
-            kind.cold.observe(now, now - usage.used_s - usage.queued_s, usage.cold, usage.cold_s)
-            features = self.observed_features(args, kwargs, value)
-            if features is not None and (finished or usage.work_s > kind.timing.forecast(features)):
-                kind.timing.observe(features, usage.work_s)
-            self.learn(kind, args, value, finished)
+            _observe_start(kind.cold, usage)
+            if not usage.ran:
+                return
+            if usage.began:
+                self._observe_work(kind, args, kwargs, usage, value, finished)
+                self.learn(kind, args, value, finished)
             self.calibration.save()
+
+    def _observe_work(self, kind: Kind, args: Any, kwargs: Any, usage: Usage, value: Any, finished: bool) -> None:
+        asked, did = self.features(args, kwargs), self.observed_features(args, kwargs, value)
+        overran = usage.overran or _is_cut(value)
+        if overran and did in (None, asked):  # how much of it was done, nobody knows
+            kind.timing.overran(asked, usage.work_s)
+        elif did is not None and (finished or usage.work_s > kind.timing.forecast(did, cautious=False)):
+            kind.timing.observe(did, usage.work_s)
 
     @property
     def calibration(self) -> Calibration:
@@ -218,9 +224,27 @@ class Learned(Linear):
 
     def estimate(self, args: Any, kwargs: Any, *, size: str | None, factor: float | None) -> Estimate:
         with self.calibration.lock:
-            if not self.kind.timing.calls:  # nothing is known but what the platform takes
+            timing = self.kind.timing
+            if not timing.calls and not timing.least.any():  # nothing is known but what the platform takes
                 return Estimate(platform.DEFAULT_DECLARED_S, platform.DEFAULT_DECLARED_S)
         return super().estimate(args, kwargs, size=size, factor=factor)
+
+
+def _is_cut(value: Any) -> bool:
+    """Whether a result, or one of several, says itself that its time ended."""
+    return any(getattr(one, "ended", None) == "deadline" for one in (value if isinstance(value, list) else [value]))
+
+
+def _observe_start(cold: Cold, usage: Usage) -> None:
+    now = time.monotonic()
+    if usage.ran and usage.began:
+        cold.observe(now, now - usage.used_s - usage.queued_s, usage.cold, usage.cold_s)
+    else:
+        cold.leave()
+    if usage.overran and not usage.began:
+        cold.overran(usage.used_s if usage.granted_s is None else usage.granted_s)
+    if usage.lost:
+        cold.lose()
 
 
 def _units(name: str, values: Mapping[str, Any], first: Any) -> float:

@@ -21,6 +21,9 @@ from .usage import Usage
 
 log = logging.getLogger("zerokit")
 
+KILL_EARLY_S = 0.25
+"""How much sooner than the granted seconds the kill may come by this process's clock; who dies earlier was not killed
+for the time."""
 LOST_AFTER_S = 10.0
 """Past the kill, when no word of it came: `spaces` waits up to 20 minutes for a worker that it could not release."""
 
@@ -61,6 +64,7 @@ class Seam:
             yield self._beat()
             while (outcome := self._next()) is None:
                 yield self._beat()
+            outcome = replace(outcome, usage=self._end_of(outcome))
             self._settle(outcome)
             settled = True
             yield outcome
@@ -170,11 +174,19 @@ class Seam:
         return replace(
             self.usage,
             used_s=max(0.0, ended_at - begun_at),
-            cold_s=last.started_at - begun_at if last is not None else 0.0,
+            cold_s=max(0.0, (last.started_at if last is not None else now) - begun_at),
             queued_s=max(0.0, begun_at - self.asked_at),
             cold=last is not None and last.cold,
             ran=True,
+            began=last is not None,
         )
+
+    def _end_of(self, outcome: Outcome) -> Usage:
+        """What it cost, and whether time or death ended it."""
+        usage = outcome.usage
+        lost = usage.ran and isinstance(outcome.failure, CallKilled)
+        late = usage.granted_s is not None and usage.used_s >= usage.granted_s - KILL_EARLY_S
+        return replace(usage, lost=lost, overran=outcome.ended == "deadline" or (lost and late))
 
     def _settle(self, outcome: Outcome) -> None:
         finished = outcome.ended in ("complete", "length") and outcome.failure is None

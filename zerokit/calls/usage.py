@@ -25,6 +25,12 @@ class Usage:
     """Whether the weights had to be loaded for this call."""
     ran: bool = False
     """Whether the GPU was reached at all."""
+    began: bool = True
+    """Whether the function began, of a call that ran; else all of it was the start."""
+    overran: bool = False
+    """Whether the granted seconds ended before it was done: it would have taken longer than it did."""
+    lost: bool = False
+    """Whether the process died that served it."""
 
     @property
     def work_s(self) -> float:

@@ -12,9 +12,9 @@ from difflib import get_close_matches
 REFUSALS = ("seconds", "runs", "cap", "credits", "401", "503", "refused")
 QUEUEING = ("queue-timeout", "cut-queue", "queue")
 # In the worker, passed on to it with the grant.
-WORKER = ("oom", "oom-always", "nan", "kill", "slow")
+WORKER = ("oom", "oom-always", "nan", "kill", "slow", "cold")
 # Seconds that a fault takes when it is not told otherwise; only these take seconds.
-DEFAULT_S = {"queue": 2.0, "kill": 0.5, "slow": 0.05}
+DEFAULT_S = {"queue": 2.0, "kill": 0.5, "slow": 0.05, "cold": 2.0}
 KINDS = (*REFUSALS, *QUEUEING, *WORKER)
 
 _FORM = re.compile(r"(?P<kind>[A-Za-z0-9-]+)(?::(?P<seconds>[^@]+))?(?:@(?P<first>\d+)(?P<on>\+?))?")

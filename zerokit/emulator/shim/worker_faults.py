@@ -1,4 +1,4 @@
-"""Faults inside the worker: what `--fault oom`, `nan`, `kill` and `slow` do to one call. Without one, nothing."""
+"""Faults inside the worker: what `--fault oom`, `nan`, `kill`, `slow` and `cold` do to one call. Without, nothing."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ OOM_MESSAGE = (
 )
 
 _undo: list[Callable[[], None]] = []
+_served = False
 
 
 def begin(text: str | None) -> None:
     """A call begins in this worker: take back the last one's fault, and set this one's."""
+    global _served
+    cold, _served = not _served, True
     while _undo:
         _undo.pop()()
     if text is None:
@@ -38,6 +41,8 @@ def begin(text: str | None) -> None:
         _spoil_linear()
     elif fault.kind == "slow":
         _around_forward(lambda: time.sleep(fault.seconds))
+    elif fault.kind == "cold" and cold:  # the card is there, and its worker still loads
+        time.sleep(fault.seconds)
     elif fault.kind in ("oom", "oom-always"):
         _around_forward(_OutOfMemory(always=fault.kind == "oom-always"))
 
