@@ -68,8 +68,9 @@ def linear(**options):
     return Linear(1, cold_s=2, calibration=Calibration(None), **options).bind(lambda: None)
 
 
-def granted(estimator):
-    return platform.granted_s(estimator.estimate((), {}, size="large", factor=1.5).declared_s, "large", 1.5)
+def granted(estimator, *args):
+    declared_s = estimator.estimate(args, {}, size="large", factor=1.5).declared_s
+    return platform.granted_s(declared_s, "large", 1.5)
 
 
 @pytest.mark.parametrize("start_s", [3.0, 10.0, 45.0, 300.0])
@@ -126,7 +127,7 @@ def test_nobody_is_refused_for_what_may_be_needed():
 def test_what_was_ended_by_something_else_says_nothing_of_seconds(usage):
     reply = ChatReply("so far", prompt_tokens=5, new_tokens=40)
     for estimator, args in ((linear(), ()), (chatty(), (WORK,))):
-        before = granted_of(estimator, args)
+        before = granted(estimator, *args)
         for value in (None, reply if usage.began and args else None):
             estimator.begin()
             estimator.observe(args, {}, usage, value, False)
@@ -135,7 +136,7 @@ def test_what_was_ended_by_something_else_says_nothing_of_seconds(usage):
         assert kind.cold.forecast(time.monotonic()) > 0
         assert kind.cold._running == 0
         if not usage.began or not usage.ran:
-            assert granted_of(estimator, args) == before
+            assert granted(estimator, *args) == before
             assert kind.timing.calls == []
 
 
@@ -144,10 +145,6 @@ WORK = SimpleNamespace(prompt_tokens=100, max_new_tokens=512, question="What is 
 
 def chatty(kind=ChatDuration):
     return kind(10**9, 10**9, name="chat", calibration=Calibration(None))
-
-
-def granted_of(estimator, args):
-    return estimator.estimate(args, {}, size="large", factor=1.5).declared_s
 
 
 @pytest.mark.parametrize(
@@ -159,18 +156,18 @@ def granted_of(estimator, args):
     ],
 )
 def test_an_answer_of_which_no_token_came_in_time_gets_more_next_time(kind, value):
-    estimator, had = chatty(kind), [granted_of(chatty(kind), (WORK,))]
+    estimator, had = chatty(kind), [granted(chatty(kind), WORK)]
     for _ in range(4):
-        usage = Usage(granted_s=int(had[-1] * 1.5), used_s=had[-1] * 1.5, ran=True, overran=value is None)
+        usage = Usage(granted_s=had[-1], used_s=had[-1], ran=True, overran=value is None)
         estimator.observe((WORK,), {}, usage, value, value is not None)
-        had.append(granted_of(estimator, (WORK,)))
+        had.append(granted(estimator, WORK))
     assert all(later >= 1.8 * earlier for earlier, later in pairwise(had[1:]))
     estimator.observe((WORK,), {}, Usage(used_s=9, ran=True), replied(kind), True)
-    less = granted_of(estimator, (WORK,))
+    less = granted(estimator, WORK)
     assert less < had[-1]
     for _ in range(8):
         estimator.observe((WORK,), {}, Usage(used_s=9, ran=True), replied(kind), True)
-    assert granted_of(estimator, (WORK,)) < 40
+    assert granted(estimator, WORK) < 60
 
 
 def replied(kind):
@@ -192,7 +189,7 @@ def test_no_picture_in_time_gets_more_next_time(ended):
     estimator = ImageDuration(int(1e9), int(1e9), name="image", calibration=Calibration(None))
     work = SimpleNamespace(steps_run=20, passes=2, images=1, megapixels=1.0, active_adapters=0, to_load=0)
     estimator.observe((work,), {}, Usage(granted_s=30, used_s=29, ran=True), ImageReply((), ended), True)
-    assert (granted_of(estimator, (work,)) * 1.5 >= 58) == (ended == "deadline")
+    assert (granted(estimator, work) >= 58) == (ended == "deadline")
 
 
 def test_a_function_that_says_nothing_learns_from_a_call_that_60_seconds_did_not_do():
@@ -216,5 +213,5 @@ def test_more_work_never_gets_less_whatever_was_killed(killed_at, one, more):
         usage = Usage(granted_s=200, used_s=seconds, ran=True, overran=True)
         estimator.observe((steps,), {}, usage, None, False)
     steps, seconds = killed_at[-1]
-    assert granted_of(estimator, (steps,)) * 1.5 >= 2 * seconds
-    assert granted_of(estimator, (one,)) <= granted_of(estimator, (one + more,))
+    assert granted(estimator, steps) >= 2 * seconds
+    assert granted(estimator, one) <= granted(estimator, one + more)
