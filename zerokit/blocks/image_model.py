@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from PIL import Image
 
 from zerokit import __version__, control
 from zerokit.calls import gpu
-from zerokit.calls.image_duration import ImageDuration
+from zerokit.calls.image_duration import ImageDuration, ImagesDuration
 from zerokit.engines.image import ImageEngine
-from zerokit.engines.image_prompts import PreparedImage
+from zerokit.engines.image_prompts import PreparedImage, PreparedImages
+from zerokit.engines.shelf import Adapter
 from zerokit.errors import RequestError, ZeroKitError
 from zerokit.pictures.record import Record, write_png
 from zerokit.requests import MAX_IMAGES, ImageReply, ImageRequest, Picture
@@ -32,7 +34,9 @@ class Fit:
 
 
 class ImageModel:
-    """An engine with its GPU function, and where the settings start.
+    """An engine with its GPU functions, and where the settings start.
+
+    `paint` makes the pictures of one request, `compare` those of several in one call.
 
     Args:
         engine: the model.
@@ -52,7 +56,7 @@ class ImageModel:
             self.start["guidance"] = own.guidance
         self.start |= {name: value for name, value in start.items() if value is not None}
         self.work(self.request("?", {}))  # an author's mistake is told at once
-        self.paint = _gpu_function(engine, size)
+        self.paint, self.compare = _gpu_functions(engine, size)
 
     def request(self, prompt: str, settings: dict[str, Any]) -> ImageRequest:
         """What is asked, with the block's own settings where none are given; a picture to start from has its size.
@@ -69,13 +73,18 @@ class ImageModel:
         except TypeError as exc:
             raise RequestError(f"An image has no such setting: {str(exc).rpartition('argument ')[2]}.") from exc
 
-    def work(self, request: ImageRequest) -> PreparedImage:
-        """The request as the GPU call gets it: everything settled, checked against what the model can."""
-        return self.engine.prepare(request)
+    def work(self, request: ImageRequest, extra: Sequence[Adapter] = ()) -> PreparedImage:
+        """The request as the GPU call gets it: everything settled, checked against what the model can; `extra` adapters
+        ride along for those that it names."""
+        return self.engine.prepare(request, extra=extra)
 
-    def reserved_s(self, request: ImageRequest) -> float | None:
+    def batch_work(self, requests: Sequence[ImageRequest], extra: Sequence[Adapter] = ()) -> PreparedImages:
+        """Several requests for one call."""
+        return self.engine.prepare_batch(requests, extra=extra)
+
+    def reserved_s(self, request: ImageRequest, extra: Sequence[Adapter] = ()) -> float | None:
         """Seconds that this request would reserve; None off ZeroGPU."""
-        return self.paint.quote(self.work(request)).reserved_s
+        return self.paint.quote(self.work(request, extra)).reserved_s
 
     def fit(self, request: ImageRequest, left_s: float) -> Fit | None:
         """What of the request fits into `left_s` seconds; None: nothing that is worth a run."""
@@ -161,9 +170,15 @@ def _slug(prompt: str) -> str:
     return "-".join(words)[:40].strip("-") or "picture"
 
 
-def _gpu_function(engine: ImageEngine, size: str | None) -> Any:
+def _gpu_functions(engine: ImageEngine, size: str | None) -> tuple[Any, Any]:
+    """The two functions of an image model that run on the GPU: one request, and several."""
+
     def paint(work: PreparedImage) -> ImageReply:
         return engine.generate(work, control.required())
 
-    estimate = ImageDuration(engine.parameters, engine.packed_bytes, name=f"image/{engine.name}")
-    return gpu(duration=estimate, size=size)(paint)
+    def compare(work: PreparedImages) -> list[ImageReply]:
+        return engine.generate_batch(work, control.required())
+
+    one = ImageDuration(engine.parameters, engine.packed_bytes, name=f"image/{engine.name}")
+    many = ImagesDuration(engine.parameters, engine.packed_bytes, name=f"image batch/{engine.name}")
+    return gpu(duration=one, size=size)(paint), gpu(duration=many, size=size)(compare)

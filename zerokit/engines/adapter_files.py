@@ -46,9 +46,11 @@ _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
 _PATTERN = re.compile(r"\^?[\w.\\-]{1,300}\$?")
 """A layer's name, or its end; peft would take any regular expression, which may run for ever."""
 _KEY = re.compile(r"[\w./-]{1,300}")
+_NAMED = r"(?:\.lora|\.lora_linear_layer|_lora|(?<=_lora\d))"
+"""Before "down" and "up", as diffusers wrote them; at first in names of modules of their own, such as "to_q_lora"."""
 _SIDES = (
-    ("down", re.compile(r"\.(?:lora_A|lora_embedding_A|lora_down|lora\.down|lora_linear_layer\.down)(?:\.\w+)??$")),
-    ("up", re.compile(r"\.(?:lora_B|lora_embedding_B|lora_up|lora\.up|lora_linear_layer\.up)(?:\.\w+)??$")),
+    ("down", re.compile(rf"(?:\.(?:lora_A|lora_embedding_A|lora_down)|{_NAMED}\.down)(?:\.\w+)??$")),
+    ("up", re.compile(rf"(?:\.(?:lora_B|lora_embedding_B|lora_up)|{_NAMED}\.up)(?:\.\w+)??$")),
 )
 _ALPHA = re.compile(r"\.(?:alpha|lora\.alpha)$")
 _COPY = re.compile(r"\.base_layer\.weight$")
@@ -124,7 +126,15 @@ def read_config(file: Path) -> dict[str, Any]:
     Raises:
         AdapterError: it is damaged, not of a LoRA adapter, or of a kind of LoRA that is not understood.
     """
-    config = read_json(file)
+    return check_config(read_json(file))
+
+
+def check_config(config: dict[str, Any]) -> dict[str, Any]:
+    """What peft keeps of how an adapter was trained.
+
+    Raises:
+        AdapterError: it is not of a LoRA adapter, or of a kind of LoRA that is not understood.
+    """
     if str(config.get("peft_type")).upper() != "LORA":
         raise AdapterError(f"The adapter is of type {shown(config.get('peft_type'))}, and only LoRA is understood.")
     for name, what in _NOT_UNDERSTOOD.items():

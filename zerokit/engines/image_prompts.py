@@ -13,8 +13,9 @@ from PIL import Image, ImageOps
 from tokenizers import Tokenizer
 
 from zerokit.engines.abilities import Abilities, token_limit
+from zerokit.engines.shelf import Adapter, to_load
 from zerokit.errors import RequestError
-from zerokit.requests import MAX_SEED, MAX_SIDE, MIN_SIDE, ImageMode, ImageRequest
+from zerokit.requests import MAX_SEED, MAX_SIDE, MIN_SIDE, AdapterChoice, ImageMode, ImageRequest
 
 MAX_PIXELS = 4096 * 4096
 """Of all pictures of one call together."""
@@ -40,6 +41,10 @@ class PreparedImage:
     """Denoising steps that really run: with a picture to start from, only a part of `request.steps`."""
     passes: int
     """2 where every step runs the denoiser on the prompt and on the negative one, else 1."""
+    away: tuple[Adapter, ...] = ()
+    """Those of its adapters that may not be loaded where it is made; once they are, they stay for a while."""
+    extra: tuple[Adapter, ...] = ()
+    """Those that came with the request; they are loaded for this call and removed after it."""
 
     @property
     def images(self) -> int:
@@ -49,6 +54,33 @@ class PreparedImage:
     def megapixels(self) -> float:
         """Of one picture."""
         return (self.request.width or 0) * (self.request.height or 0) / 1e6
+
+    @property
+    def chosen(self) -> tuple[AdapterChoice, ...]:
+        """The adapters that really act."""
+        return tuple(choice for choice in self.request.adapters if choice.weight)
+
+    @property
+    def active_adapters(self) -> int:
+        return len(self.chosen)
+
+    @property
+    def to_load(self) -> float:
+        """What may have to be loaded first, in adapters of 100 MB or less."""
+        return to_load(self.chosen, (*self.away, *self.extra))
+
+
+@dataclass(frozen=True)
+class PreparedImages:
+    """Several requests for one call, such as the same prompt and seed with different adapters."""
+
+    rows: tuple[PreparedImage, ...]
+
+    @property
+    def to_load(self) -> float:
+        """Of all rows, each adapter once."""
+        carried = {adapter.sha256: adapter for row in self.rows for adapter in (*row.away, *row.extra)}
+        return to_load([choice for row in self.rows for choice in row.chosen], [*carried.values()])
 
 
 class ImagePreparer:

@@ -12,7 +12,7 @@ from typing import Any
 
 import jinja2
 
-from zerokit.engines.shelf import Adapter
+from zerokit.engines.shelf import Adapter, to_load
 from zerokit.errors import RequestError
 from zerokit.requests import MAX_SEED, AdapterChoice, ChatRequest, Message
 
@@ -64,6 +64,11 @@ class PreparedChat:
     def active_adapters(self) -> int:
         return len(self.chosen)
 
+    @property
+    def to_load(self) -> float:
+        """What may have to be loaded first, in adapters of 100 MB or less."""
+        return to_load(self.chosen, (*self.away, *self.extra))
+
 
 @dataclass(frozen=True)
 class PreparedBatch:
@@ -84,6 +89,12 @@ class PreparedBatch:
     def active_adapters(self) -> int:
         """Of the answer that has the most."""
         return max(chat.active_adapters for chat in self.chats)
+
+    @property
+    def to_load(self) -> float:
+        """Of all answers, each adapter once."""
+        carried = {adapter.sha256: adapter for chat in self.chats for adapter in (*chat.away, *chat.extra)}
+        return to_load([choice for chat in self.chats for choice in chat.chosen], [*carried.values()])
 
 
 class PromptWriter:

@@ -16,6 +16,7 @@ from zerokit.engines.adapter_files import CONFIG, MAX_BYTES, Pair, Tensor, pairs
 from zerokit.engines.adapter_source import Found, locate, read_remote_header
 from zerokit.engines.source import EMBEDDED, shown
 from zerokit.errors import AdapterError, AdapterMismatch, RequestError, UsageError
+from zerokit.requests import AdapterChoice
 
 Kind = Literal["text", "image"]
 
@@ -160,7 +161,12 @@ def check_name(name: str) -> None:
 
 
 def check_base(
-    adapter: Adapter, base_name: str, shapes: Mapping[str, Sequence[int]], *, any_base: bool = False
+    adapter: Adapter,
+    base_name: str,
+    shapes: Mapping[str, Sequence[int]],
+    *,
+    any_base: bool = False,
+    layers: Sequence[Pair] | None = None,
 ) -> None:
     """Raise AdapterMismatch unless an adapter fits a model.
 
@@ -169,10 +175,10 @@ def check_base(
         base_name: the model, for the message and to be compared with what the adapter says.
         shapes: of the weights of the model's modules, by the module's name.
         any_base: let it be used with another model than it names, if its layers fit.
+        layers: the adapter's, by the model's names; None: as its file has them.
     """
-    theirs = f'"{adapter.base}"' if adapter.base else "another model"
-    said = f'The adapter "{adapter.name}" was made for {theirs}, and the model is "{base_name}"'
-    layers = adapter.pairs()
+    said = said_of(adapter, base_name)
+    layers = adapter.pairs() if layers is None else layers
     strange = [layer.module for layer in layers if layer.module not in shapes]
     if strange:
         raise AdapterMismatch(f"{said}, which has {len(strange)} of {len(layers)} layers not: {shown(strange[0])}.")
@@ -184,6 +190,23 @@ def check_base(
             )
     if not any_base and _is_another(adapter.base, base_name):
         raise AdapterMismatch(f"{said}.")
+
+
+def said_of(adapter: Adapter, base_name: str) -> str:
+    """The beginning of a message: both names."""
+    theirs = f'"{adapter.base}"' if adapter.base else "another model"
+    return f'The adapter "{adapter.name}" was made for {theirs}, and the model is "{base_name}"'
+
+
+def to_load(chosen: Sequence[AdapterChoice], carried: Sequence[Adapter]) -> float:
+    """How much a call may have to load first: 1 for each adapter, and 1 for each 100 MB.
+
+    Args:
+        chosen: that act in the call.
+        carried: those that may not be loaded where it runs.
+    """
+    wanted = {choice.name for choice in chosen}
+    return sum(1 + adapter.bytes / 1e8 for adapter in carried if adapter.name in wanted)
 
 
 def _is_another(theirs: str | None, ours: str) -> bool:
@@ -275,6 +298,17 @@ class Shelf:
             RequestError: there is none; the message names the nearest.
         """
         return look_up(name, self._by_name)
+
+    def bring(self, names: Sequence[str], extra: Sequence[Adapter]) -> tuple[tuple[Adapter, ...], tuple[Adapter, ...]]:
+        """What a call that names these must carry: those that may not be loaded where it runs, and those of `extra`.
+
+        Raises:
+            RequestError: there is no adapter of a name.
+        """
+        brought = {adapter.name: adapter for adapter in extra}
+        ours = [self.get(name) for name in names if name not in brought]
+        away = tuple(adapter for adapter in ours if not self.keeps(adapter))
+        return away, tuple(brought[name] for name in names if name in brought)
 
     def keep(self, adapter: Adapter, load: Callable[[Adapter, str], None]) -> None:
         """Load an adapter that stays loaded."""

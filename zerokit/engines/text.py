@@ -173,14 +173,8 @@ class TextEngine:
             RequestError: the last message alone is too long, the chat template refuses the conversation, or there is
                 no adapter of a name.
         """
-        shelf, brought = self._adapters.shelf, {adapter.name: adapter for adapter in extra}
-        names = [choice.name for choice in request.adapters]
-        ours = [shelf.get(name) for name in names if name not in brought]
-        return replace(
-            self._prompts.prepare(request),
-            away=tuple(adapter for adapter in ours if not shelf.keeps(adapter)),
-            extra=tuple(brought[name] for name in names if name in brought),
-        )
+        away, extra = self._adapters.shelf.bring([choice.name for choice in request.adapters], extra)
+        return replace(self._prompts.prepare(request), away=away, extra=extra)
 
     def prepare_batch(self, requests: Sequence[ChatRequest], *, extra: Sequence[Adapter] = ()) -> PreparedBatch:
         """Several requests for one call, each with its own adapters; `extra` as for `prepare`.
