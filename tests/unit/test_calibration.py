@@ -63,7 +63,9 @@ def test_kinds_that_were_not_used_are_kept(tmp_path):
 def test_no_word_of_a_prompt_is_in_the_file(tmp_path):
     path = tmp_path / "durations.json"
     estimator = ChatDuration(10**9, 10**9, name="chat/tiny", calibration=Calibration(path))
-    work = SimpleNamespace(prompt_tokens=9, max_new_tokens=64, question="my xylophone password")
+    work = SimpleNamespace(
+        prompt_tokens=9, max_new_tokens=64, question="my xylophone password", active_adapters=0, to_load=0
+    )
     reply = ChatReply("the zeppelin answer", prompt_tokens=9, new_tokens=5)
     estimator.observe((work,), {}, Usage(used_s=1, ran=True), reply, True)
     text = path.read_text()

@@ -140,7 +140,9 @@ def test_what_was_ended_by_something_else_says_nothing_of_seconds(usage):
             assert kind.timing.calls == []
 
 
-WORK = SimpleNamespace(prompt_tokens=100, max_new_tokens=512, question="What is it?", rows=2)
+WORK = SimpleNamespace(
+    prompt_tokens=100, max_new_tokens=512, question="What is it?", rows=2, active_adapters=0, to_load=0
+)
 
 
 def chatty(kind=ChatDuration):

@@ -28,8 +28,15 @@ tokens = st.integers(1, 32_768)
 few = settings(deadline=None, max_examples=40)
 
 
-def chat(prompt_tokens=100, max_new_tokens=512, question="What is it?", rows=1):
-    return SimpleNamespace(prompt_tokens=prompt_tokens, max_new_tokens=max_new_tokens, question=question, rows=rows)
+def chat(prompt_tokens=100, max_new_tokens=512, question="What is it?", rows=1, active_adapters=0, to_load=0.0):
+    return SimpleNamespace(
+        prompt_tokens=prompt_tokens,
+        max_new_tokens=max_new_tokens,
+        question=question,
+        rows=rows,
+        active_adapters=active_adapters,
+        to_load=to_load,
+    )
 
 
 def declared(estimator, *args, size="large", factor=1.5, **kwargs):
@@ -68,16 +75,38 @@ def test_declared_is_never_under_one_second_and_finite(size, factor, base, per, 
     seen=st.lists(st.tuples(tokens, tokens, st.floats(0.1, 100)), max_size=12),
     prompt=st.tuples(tokens, tokens),
     new=st.tuples(tokens, tokens),
+    adapters=st.tuples(st.integers(0, 8), st.integers(0, 8)),
 )
-def test_a_chat_declares_no_less_for_more_tokens(seen, prompt, new):
+def test_a_chat_declares_no_less_for_more_of_anything(seen, prompt, new, adapters):
     estimator = chatty()
     for prompt_tokens, new_tokens, took in seen:
         reply = ChatReply("x", prompt_tokens=prompt_tokens, new_tokens=new_tokens)
-        estimator.observe((chat(prompt_tokens),), {}, ran(took), reply, True)
-    (p1, p2), (n1, n2) = sorted(prompt), sorted(new)
-    assert declared(estimator, chat(p1, n1)) <= declared(estimator, chat(p2, n2))
+        work = chat(prompt_tokens, active_adapters=new_tokens % 3, to_load=new_tokens % 2)
+        estimator.observe((work,), {}, ran(took), reply, True)
+    (p1, p2), (n1, n2), (a1, a2) = sorted(prompt), sorted(new), sorted(adapters)
+    assert declared(estimator, chat(p1, n1, "?", 1, a1, a1)) <= declared(estimator, chat(p2, n2, "?", 1, a2, a2))
     batch = chatty(BatchDuration)
-    assert declared(batch, chat(p1, n1, rows=2)) <= declared(batch, chat(p2, n2, rows=3))
+    assert declared(batch, chat(p1, n1, "?", 2, a1, a1)) <= declared(batch, chat(p2, n2, "?", 3, a2, a2))
+
+
+@pytest.mark.parametrize("kind", [ChatDuration, BatchDuration])
+def test_adapters_of_a_chat_cost_from_the_first_call_on(kind):
+    plain, active = declared(chatty(kind), chat()), declared(chatty(kind), chat(active_adapters=2))
+    assert plain < active < 2 * plain
+    assert declared(chatty(kind), chat(active_adapters=2, to_load=3)) > active
+
+
+def test_what_the_adapters_of_a_chat_take_is_learned():
+    """Each of them makes a token half as long again, and one that has to be loaded takes a second."""
+    estimator = chatty()
+    for n in range(40):
+        active, loaded, tokens = n % 3, (n // 3) % 2, 50 + 10 * n
+        took = 0.01 * tokens * (1 + active / 2) + loaded
+        work = chat(1, 512, active_adapters=active, to_load=loaded)
+        estimator.observe((work,), {}, ran(took), ChatReply("x", prompt_tokens=1, new_tokens=tokens), True)
+    fitted = dict(zip(estimator.kind.timing.names, estimator.kind.timing._fitted, strict=True))
+    assert fitted["adapted"] == pytest.approx(0.005, rel=0.1)
+    assert fitted["loaded"] == pytest.approx(1.0, rel=0.1)
 
 
 @few

@@ -32,6 +32,14 @@ class ChatWork:
     def max_new_tokens(self) -> int:
         return self.prepared.max_new_tokens
 
+    @property
+    def active_adapters(self) -> int:
+        return self.prepared.active_adapters
+
+    @property
+    def to_load(self) -> float:
+        return self.prepared.to_load
+
 
 @dataclass(frozen=True)
 class BatchWork:
@@ -51,6 +59,14 @@ class BatchWork:
     @property
     def max_new_tokens(self) -> int:
         return self.prepared.max_new_tokens
+
+    @property
+    def active_adapters(self) -> int:
+        return self.prepared.active_adapters
+
+    @property
+    def to_load(self) -> float:
+        return self.prepared.to_load
 
 
 class ChatModel:

@@ -12,11 +12,13 @@ from .duration import COLD_START_S, LOADING_BYTES_PER_S, Linear
 class ChatDuration(Linear):
     """Seconds of an answer: prompt tokens read, new tokens written at the length that replies really have.
 
-    The first argument of the call has `prompt_tokens`, `max_new_tokens` and `question`.
+    The first argument of the call has `prompt_tokens`, `max_new_tokens`, `question`, `active_adapters`, and `to_load`:
+    what may have to be loaded of these, 1 for each and 1 for each 100 MB.
 
     Args:
         parameters: of the model; the prior takes a card that reads 20,000 and writes 1,000 tokens per second for a
-            billion of them (an assumption, corrected from the first call on).
+            billion of them; a third longer for each adapter that acts, and 0.3 s to load one (assumptions, corrected
+            from the first call on).
         packed_bytes: of the weights, for the cold start.
         name: under which it is learned; should name the model.
     """
@@ -30,9 +32,10 @@ class ChatDuration(Linear):
         self, parameters: int, packed_bytes: int, *, name: str, calibration: Calibration | None = None
     ) -> None:
         billions = max(0.1, parameters / 1e9)
+        token_s = billions / 1_000 + 0.01
         super().__init__(
             0.3,
-            {"prompt_tokens": billions / 20_000, "new_tokens": billions / 1_000 + 0.01},
+            {"prompt_tokens": billions / 20_000, "new_tokens": token_s, "adapted": token_s / 3, "loaded": 0.3},
             cold_s=COLD_START_S + packed_bytes / LOADING_BYTES_PER_S,
             name=name,
             calibration=calibration,
@@ -44,16 +47,15 @@ class ChatDuration(Linear):
     def features(self, args: Any, kwargs: Any) -> dict[str, float]:
         chat = args[0]
         tokens = self.kind.lengths.forecast(chat.question, chat.max_new_tokens)
-        return {"call": 1.0, "prompt_tokens": chat.prompt_tokens, "new_tokens": tokens}
+        return _units(chat, tokens)
 
     def least_features(self, args: Any, kwargs: Any) -> dict[str, float]:
-        tokens = min(self.USEFUL_TOKENS, args[0].max_new_tokens)
-        return {**self.features(args, kwargs), "new_tokens": tokens}
+        return _units(args[0], min(self.USEFUL_TOKENS, args[0].max_new_tokens))
 
     def observed_features(self, args: Any, kwargs: Any, value: Any) -> dict[str, float] | None:
         if not isinstance(value, ChatReply) or value.new_tokens < 1:
             return None
-        return {"call": 1.0, "prompt_tokens": args[0].prompt_tokens, "new_tokens": value.new_tokens}
+        return _units(args[0], value.new_tokens)
 
     def learn(self, kind: Kind, args: Any, value: Any, finished: bool) -> None:
         if isinstance(value, ChatReply) and value.new_tokens and value.ended != "stopped":
@@ -64,7 +66,8 @@ class ChatDuration(Linear):
 class BatchDuration(ChatDuration):
     """Seconds of many answers side by side: as long as the longest, and something for each row.
 
-    The first argument of the call has `prompt_tokens` (of all rows), `max_new_tokens` (of one), `rows` and `question`.
+    The first argument of the call has `prompt_tokens` (of all rows), `max_new_tokens` (of one), `rows`,
+    `question`, `active_adapters` (of the row that has the most) and `to_load` (of all).
     """
 
     def __init__(
@@ -87,13 +90,18 @@ class BatchDuration(ChatDuration):
         lengths = [reply.new_tokens for reply in value]
         if not any(lengths):
             return None
-        return {
-            "call": 1.0,
-            "prompt_tokens": args[0].prompt_tokens,
-            "new_tokens": max(lengths),
-            "row_tokens": sum(lengths),
-        }
+        return {**_units(args[0], max(lengths)), "row_tokens": sum(lengths)}
 
     def learn(self, kind: Kind, args: Any, value: Any, finished: bool) -> None:
         for reply in value if isinstance(value, list) else []:
             super().learn(kind, args, reply, finished)
+
+
+def _units(work: Any, tokens: int) -> dict[str, float]:
+    return {
+        "call": 1.0,
+        "prompt_tokens": work.prompt_tokens,
+        "new_tokens": tokens,
+        "adapted": tokens * work.active_adapters,
+        "loaded": work.to_load,
+    }

@@ -85,7 +85,13 @@ class Chats:
 
     def work(self, visit: visits.Visit) -> Work:
         tokens = visit.earlier_tokens + len(visit.question) + 60
-        asked = SimpleNamespace(prompt_tokens=tokens, max_new_tokens=visit.max_new_tokens, question=visit.question)
+        asked = SimpleNamespace(
+            prompt_tokens=tokens,
+            max_new_tokens=visit.max_new_tokens,
+            question=visit.question,
+            active_adapters=0,
+            to_load=0,
+        )
         wanted = min(visit.natural_tokens, visit.max_new_tokens)
         return Work(asked, BEGIN_S + tokens * pace.READ_S, self.token_s, wanted)
 
