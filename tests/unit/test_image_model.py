@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from types import SimpleNamespace
 
 import gradio as gr
@@ -18,7 +19,7 @@ from zerokit.calls import Quote
 from zerokit.engines.image import ImageEngine
 from zerokit.errors import DurationTooLong, QuotaExceeded, RequestError
 from zerokit.pictures.record import Record, read_png
-from zerokit.requests import ImageReply, Picture
+from zerokit.requests import AdapterChoice, ImageReply, Picture
 
 few = settings(max_examples=40, deadline=None)
 
@@ -183,6 +184,14 @@ def test_a_picture_of_all_steps_does_not_say_how_many_it_has(model):
     picture = Picture(Image.new("RGB", (32, 32)), 1)
     assert model.record(work, ImageReply((picture,), steps=4, steps_asked=4), picture).steps_made is None
     assert model.record(work, ImageReply((picture,), steps=2, steps_asked=4), picture).steps_made == 2
+
+
+def test_the_record_says_which_adapters_acted(model):
+    work = model.work(model.request("a circle", {"seed": 1}))
+    chosen = (AdapterChoice("outline", 0.8), AdapterChoice("ink", -1))
+    work = replace(work, request=replace(work.request, adapters=chosen))
+    picture = Picture(Image.new("RGB", (32, 32)), 1)
+    assert model.record(work, ImageReply((picture,), steps=4), picture).adapters == chosen
 
 
 @given(st.text(max_size=300))

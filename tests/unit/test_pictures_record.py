@@ -19,7 +19,9 @@ from PIL import Image
 from zerokit.errors import RequestError
 from zerokit.pictures.chunks import MAX_TEXT_BYTES
 from zerokit.pictures.facts import MAX_EXTRA, MAX_EXTRA_CHARACTERS
+from zerokit.pictures.loras import kept_adapters, untagged
 from zerokit.pictures.record import Record, format_parameters, parse_parameters, read_png, write_png
+from zerokit.requests import AdapterChoice
 
 PICTURE = Image.new("RGB", (16, 16), "red")
 FULL = Record(
@@ -37,8 +39,9 @@ FULL = Record(
     steps_made=12,
     version="0.2.0",
     extra=(("Lora", "a: 1, b: 0.5"), ("Clip skip", "2")),
+    adapters=(AdapterChoice("outline", 0.8), AdapterChoice("in oil", -1)),
 )
-FULL_TEXT = """a lighthouse, oil painting
+FULL_TEXT = """a lighthouse, oil painting <lora:outline:0.8> <lora:in oil:-1>
 Negative prompt: blurry
 Steps: 20, Sampler: Euler a, CFG scale: 7.5, Seed: 0, Size: 512x768, Model: some/model, Denoising strength: 0.6, \
 Mode: inpaint, Steps made: 12, Version: ZeroKit 0.2.0, Lora: "a: 1, b: 0.5", Clip skip: 2"""
@@ -47,6 +50,9 @@ texts = st.text(st.characters(exclude_categories=["Cs"]))
 awkward = st.lists(
     texts | st.sampled_from(["\n", "Steps: 5", "Negative prompt:", ", ", '"', "\\", "😀", "שלום", ": ", "Seed: 1", " "])
 ).map("".join)
+names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=60).filter(
+    lambda name: name.strip() and name.isprintable() and not set(name) & set("<>:")
+)
 records = st.builds(
     Record,
     prompt=awkward,
@@ -63,6 +69,9 @@ records = st.builds(
     steps_made=st.none() | st.integers(0, 200),
     version=texts.map(lambda text: text[:50]),
     extra=st.dictionaries(texts.filter(bool).map(lambda key: key[:100]), awkward, max_size=5),
+    adapters=st.lists(
+        st.builds(AdapterChoice, names, st.floats(-4, 4) | st.integers(-4, 4)), max_size=8, unique_by=lambda c: c.name
+    ).map(tuple),
 )
 
 
@@ -556,3 +565,79 @@ def test_whatever_is_wrong_in_a_file_it_is_a_record_none_or_a_refusal(kind, at):
     except RequestError:
         return
     assert record is None or isinstance(record, Record)
+
+
+# Adapters.
+
+
+@pytest.mark.parametrize(
+    ("prompt", "left", "found"),
+    [
+        ("a fox <lora:oil:0.8>", "a fox", [("oil", 0.8)]),
+        ("<lora:oil:1> a fox,<lora:ink:-.5> red", " a fox, red", [("oil", 1), ("ink", -0.5)]),
+        ("a <lora:oil> fox", "a fox", [("oil", 1)]),
+        ("a fox <lora:oil:0.8:0.3>", "a fox", [("oil", 0.8)]),
+        ("a fox <lora:oil:0.8> <lora:oil:2>", "a fox", [("oil", 0.8)]),
+        ("a fox <lora:oil:1e-3>", "a fox", [("oil", 0.001)]),
+        ("a fox <lora:oil:5>", "a fox <lora:oil:5>", []),
+        ("a fox <lora:oil:nan>", "a fox <lora:oil:nan>", []),
+        ("a fox <lora:oil:1e999>", "a fox <lora:oil:1e999>", []),
+        ("a fox <lora::1>", "a fox <lora::1>", []),
+        ("a fox <lora: :1>", "a fox <lora: :1>", []),
+        ("a fox <lora:a\tb:1>", "a fox <lora:a\tb:1>", []),
+        ("a fox <lora:" + "x" * 61 + ":1>", "a fox <lora:" + "x" * 61 + ":1>", []),
+        ("a fox <hypernet:oil:1>", "a fox <hypernet:oil:1>", []),
+    ],
+)
+def test_adapters_in_a_prompt(prompt, left, found):
+    assert untagged(prompt) == (left, tuple(AdapterChoice(*one) for one in found))
+
+
+def test_of_too_many_adapters_the_rest_stays_in_the_prompt():
+    left, found = untagged("a fox" + "".join(f" <lora:n{n}:1>" for n in range(10)))
+    assert (left, len(found)) == ("a fox <lora:n8:1> <lora:n9:1>", 8)
+
+
+def test_a_name_with_a_colon_stands_in_the_json_alone(tmp_path):
+    record = Record("a fox", adapters=(AdapterChoice("owner:oil"), AdapterChoice("ink")))
+    assert format_parameters(record).startswith("a fox <lora:ink:1>\n")
+    assert read_png(written(record, tmp_path)) == record
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        '["oil"]',
+        "7",
+        '[["oil", 1, 2]]',
+        '[["oil", "1"]]',
+        '[["oil", NaN]]',
+        '[["oil", true]]',
+        '[["oil", 5]]',
+        '[["<b>", 1]]',
+        '[["a\\u0000b", 1]]',
+        '[["a\\ud800b", 1]]',
+        '[["", 1]]',
+        "[[null, 1]]",
+        "null",
+        f'[["{"x" * 61}", 1]]',
+    ],
+)
+def test_adapters_that_cannot_be_are_left_out(said):
+    record = read_png(own(f'{{"prompt": "a fox", "adapters": {said}}}'))
+    assert (record.prompt, record.adapters) == ("a fox", ())
+
+
+def test_no_more_adapters_are_read_than_work_together():
+    many = [[f"n{n}", 1] for n in range(1000)]
+    assert len(read_png(own(json.dumps({"prompt": "a fox", "adapters": many}))).adapters) == 8
+    assert kept_adapters([("oil", 1), ("oil", 2), ("ink", 1)]) == (AdapterChoice("oil", 1), AdapterChoice("ink", 1))
+    for bad in ((AdapterChoice("oil"),) * 2, tuple(AdapterChoice(f"n{n}") for n in range(9)), "oil", (("oil", 1),)):
+        with pytest.raises(RequestError, match="adapters"):
+            Record("a fox", adapters=bad)
+
+
+def test_a_long_prompt_of_half_tags_is_read_in_no_time():
+    text = "<lora:" * 16_000
+    assert untagged(text) == (text, ())
+    assert untagged("<lora:a:1:" * 9_000)[1] == ()

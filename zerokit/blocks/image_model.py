@@ -134,6 +134,7 @@ class ImageModel:
             strength=None if asked.mode == "text" else asked.strength,
             steps_made=reply.steps if reply.steps != asked.steps else None,
             version=__version__,
+            adapters=asked.adapters,
         )
 
     def save(self, work: PreparedImage, reply: ImageReply, folder: str | Path | None = None) -> list[Path]:

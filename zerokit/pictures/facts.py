@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import RequestError
-from ..requests import MAX_GUIDANCE, MAX_PROMPT_CHARACTERS, MAX_SEED, MAX_SIDE, MAX_STEPS, MIN_SIDE
+from ..requests import MAX_GUIDANCE, MAX_PROMPT_CHARACTERS, MAX_SEED, MAX_SIDE, MAX_STEPS, MIN_SIDE, AdapterChoice
+from .loras import kept_adapters
 
 MAX_EXTRA = 64
 MAX_EXTRA_CHARACTERS = 20_000
@@ -36,6 +37,7 @@ class Record:
         steps_made: denoising steps that the picture has, where they are fewer than `steps`.
         version: ZeroKit's.
         extra: what other tools wrote besides, (key, value) pairs or a dict; at most 64 pairs and 20,000 characters.
+        adapters: that acted, with their weights, -4 to 4; at most 8, with names of at most 60 printable characters.
 
     Raises:
         RequestError: a field is of the wrong type or out of range.
@@ -55,6 +57,7 @@ class Record:
     steps_made: int | None = None
     version: str = ""
     extra: tuple[tuple[str, str], ...] = ()
+    adapters: tuple[AdapterChoice, ...] = ()
 
     def __post_init__(self) -> None:
         pairs = self.extra.items() if isinstance(self.extra, Mapping) else self.extra
@@ -67,6 +70,8 @@ class Record:
                 f"What else is known of a picture is at most {MAX_EXTRA} pairs of texts with together at most "
                 f"{MAX_EXTRA_CHARACTERS:,} characters."
             )
+        if kept_adapters(self.adapters) != self.adapters:
+            raise RequestError(f"A picture's adapters cannot be {str(self.adapters)[:60]!r}.")
 
 
 def fitting(values: Mapping[str, Any]) -> dict[str, Any]:

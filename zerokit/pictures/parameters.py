@@ -6,6 +6,7 @@
 
 The last line holds the settings: keys and values with commas between; a value with a comma, a colon or a line break is
 quoted as JSON quotes. Whatever stands before it is the prompt, up to the first line that begins "Negative prompt:".
+Adapters stand in the prompt: `<lora:outline:0.8>`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 from ..errors import RequestError
 from ..requests import MAX_PROMPT_CHARACTERS
 from .facts import MAX_KEY_CHARACTERS, Record, fitting, kept_extra
+from .loras import tagged, untagged
 
 NEGATIVE = "Negative prompt:"
 _MAX_PAIRS = 200
@@ -47,7 +49,8 @@ def format_parameters(record: Record) -> str:
     """The record as those tools write it; `parse_parameters` gives it back.
 
     What does not survive: a prompt with a line that begins "Negative prompt:", pairs of `extra` whose key is not made
-    of letters, digits, blanks and -/.()+, and pairs whose key says what a field says already.
+    of letters, digits, blanks and -/.()+, pairs whose key says what a field says already, and adapters with a colon in
+    their names. A prompt that has such a `<lora:...>` itself is read as one with an adapter.
     """
     written = _written(record)
     for key, value in record.extra:
@@ -55,7 +58,7 @@ def format_parameters(record: Record) -> str:
             written[key] = value
     settings = ", ".join(f"{key}: {_quoted(value)}" for key, value in written.items())
     negative = f"{NEGATIVE} {record.negative_prompt}\n" if record.negative_prompt else ""
-    return f"{record.prompt}\n{negative}{settings}"
+    return f"{tagged(record.prompt, record.adapters)}\n{negative}{settings}"
 
 
 def _written(record: Record) -> dict[str, str]:
@@ -164,6 +167,7 @@ def _unquoted(value: str) -> str:
 
 
 def _record(prompt: str, negative: str, pairs: list[tuple[str, str]]) -> Record:
+    prompt, adapters = untagged(prompt)
     values: dict[str, Any] = {"prompt": prompt, "negative_prompt": negative}
     extra: list[tuple[str, str]] = []
     for key, value in pairs:
@@ -176,7 +180,7 @@ def _record(prompt: str, negative: str, pairs: list[tuple[str, str]]) -> Record:
     if values.get("scheduler"):
         values["scheduler"] = _with_schedule(values["scheduler"], kept)
     values.setdefault("mode", _mode_of(values.get("strength"), kept))
-    return Record(**fitting(values), extra=tuple(kept.items()))
+    return Record(**fitting(values), extra=tuple(kept.items()), adapters=adapters)
 
 
 def _read(key: str, value: str) -> dict[str, Any]:

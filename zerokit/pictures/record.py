@@ -15,6 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 from ..errors import RequestError
 from .chunks import add_text, read_texts
 from .facts import Record, fitting, kept_extra
+from .loras import kept_adapters
 from .opening import decoding
 from .parameters import format_parameters, parse_parameters
 from .source import kind, opened
@@ -104,7 +105,7 @@ def _comment_text(comment: bytes) -> str:
 def _as_json(record: Record) -> str:
     values = ((field, getattr(record, field.name)) for field in fields(record))
     said = {field.name: value for field, value in values if value != field.default}
-    return json.dumps(said, ensure_ascii=False, allow_nan=False)
+    return json.dumps(said, ensure_ascii=False, allow_nan=False, default=lambda choice: [choice.name, choice.weight])
 
 
 def _from_json(text: str) -> Record | None:
@@ -117,7 +118,10 @@ def _from_json(text: str) -> Record | None:
         return None
     extra: Any = found.get("extra")
     values = fitting(found)
-    return Record(**values, extra=kept_extra(extra if isinstance(extra, list) else ())) if "prompt" in values else None
+    if "prompt" not in values:
+        return None
+    adapters = kept_adapters(found.get("adapters"))
+    return Record(**values, extra=kept_extra(extra if isinstance(extra, list) else ()), adapters=adapters)
 
 
 def _short_int(digits: str) -> int | None:
