@@ -3,6 +3,7 @@
 import inspect
 import math
 import types
+import weakref
 
 import diffusers
 import pytest
@@ -103,6 +104,70 @@ def test_time_that_has_ended_asks_nothing_of_the_model(clocked):
     reply = paint(tiny_image.engine(), control=clock)
     assert (reply.ended, reply.pictures, reply.steps, clock.runs) == ("deadline", (), 0, 0)
     assert reply.notes == ("The reserved time ended before a picture could be made.",)
+
+
+@pytest.mark.parametrize(("family", "mode"), ALL)
+def test_a_second_step_that_does_not_fit_is_not_begun(family, mode, clocked, monkeypatch):
+    """Steps so slow that one is all there is time for: a poor picture, and not none."""
+    engine = tiny_image.engine(family)
+    monkeypatch.setattr(denoising, "_have_run", weakref.WeakSet([engine.denoiser]))
+    prepared = engine.prepare(asked(mode, steps=20, strength=1))
+    clock = clocked(engine, 3.9)
+    reply = engine.generate(prepared, clock)
+    assert (reply.ended, reply.steps, len(reply.pictures)) == ("deadline", 1, 1)
+    assert (clock.runs, clock.now) == (1, 3)
+    assert reply.notes == ("Only 1 of 20 steps fitted into the reserved time.",)
+
+
+def test_the_first_run_of_a_process_is_slow_and_no_measure_of_the_others(clocked, monkeypatch):
+    engine = tiny_image.engine()
+    monkeypatch.setattr(denoising, "_have_run", weakref.WeakSet())
+    prepared = engine.prepare(asked("text", steps=5))
+    clock = clocked(engine, 11)
+    usual = engine.denoiser.forward
+
+    def starting(*args, **more):
+        if clock.runs == 0:
+            clock.now += 4
+        return usual(*args, **more)
+
+    monkeypatch.setattr(engine.denoiser, "forward", starting)
+    reply = engine.generate(prepared, clock)
+    assert (reply.ended, reply.steps, clock.now) == ("complete", 5, 11)
+    clock.now, clock.runs = 0, 0
+    assert engine.generate(prepared, clock).ended == "deadline"  # now it is believed
+
+
+def halving(engine, monkeypatch, rows):
+    """Memory for so many rows (a picture is two, with guidance)."""
+    slow = engine.denoiser.forward
+
+    def small(sample, *args, **more):
+        return pictures.out_of_memory() if sample.shape[0] > rows else slow(sample, *args, **more)
+
+    monkeypatch.setattr(engine.denoiser, "forward", small)
+
+
+@pytest.mark.parametrize("left", [4, 7, 11, 16, 25, 40])
+@pytest.mark.parametrize(("images", "rows"), [(2, 2), (4, 4), (3, 2)])
+def test_halves_end_with_a_picture_and_in_time_and_say_what_is_missing(images, rows, left, clocked, monkeypatch):
+    engine = tiny_image.engine()
+    monkeypatch.setattr(denoising, "_have_run", weakref.WeakSet([engine.denoiser]))
+    clock = clocked(engine, left)
+    halving(engine, monkeypatch, rows)
+    reply = paint(engine, control=clock, steps=8, images=images)
+    made = len(reply.pictures)
+    assert 1 <= made <= images
+    assert clock.now <= left
+    assert [picture.seed for picture in reply.pictures] == [7 + n for n in range(made)]
+    complete = made == images and reply.steps == 8
+    assert reply.ended == ("complete" if complete else "deadline")
+    assert (f"{made} of {images} pictures were made." in reply.notes) == (made < images)
+    assert (f"Only {reply.steps} of 8 steps fitted into the reserved time." in reply.notes) == (reply.steps < 8)
+    if left >= 10 * images * 2 / rows:
+        assert complete
+    if left >= 7 * images * 2 / rows:
+        assert made == images
 
 
 def test_halves_share_what_is_left(clocked, monkeypatch):

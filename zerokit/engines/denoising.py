@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +22,11 @@ LEAST_PART = 0.25
 """Starting again is worth it from this part of the asked steps on."""
 LEAST_SHOWN = 1 / 3
 """After Stop there is a picture from this part of the steps on."""
+FIRST_SHARE = 1 / 4
+"""Of a denoiser's very first run in a process so much is supposed to be work, the rest is its start."""
+
+_have_run: weakref.WeakSet[torch.nn.Module] = weakref.WeakSet()
+"""Denoisers that made a step in this process."""
 
 
 class StartAgain(Exception):
@@ -161,7 +167,8 @@ class Denoising:
         self._report, self._wants_preview, self._preview = report, wants_preview, preview
         self._whole = whole
         self._calls = 0
-        self._began = time.monotonic()
+        self._is_first_run = model not in _have_run
+        self._began = self._entered = time.monotonic()
         self._first = self._last = 0.0
         self._clean: torch.Tensor | None = None
 
@@ -176,9 +183,13 @@ class Denoising:
     @property
     def step_s(self) -> float:
         """Seconds of one step, as far as they were measured; else 0."""
-        if self._calls < 2:
+        if self._calls < 1:
             return 0.0
-        return (self._last - self._first) / (self._calls - 1) * self.total / self.steps
+        if self._calls == 1:
+            call_s = (self._first - self._entered) * (FIRST_SHARE if self._is_first_run else 1)
+        else:
+            call_s = (self._last - self._first) / (self._calls - 1)
+        return call_s * self.total / self.steps
 
     @property
     def done(self) -> int:
@@ -207,6 +218,8 @@ class Denoising:
 
         @functools.wraps(forward)
         def run(*args: Any, **more: Any) -> Any:
+            if not last:
+                self._entered = time.monotonic()
             if self._clean is None or not last:
                 last[:] = [forward(*args, **more)]
             return last[0]
@@ -242,6 +255,7 @@ class Denoising:
         self._last = now
         if self._calls == 1:
             self._first = now
+            _have_run.add(self._model)
         self._report(self.done)
         if self._calls >= self.total:
             return
@@ -261,7 +275,7 @@ class Denoising:
             StartAgain: with fewer steps it fits.
         """
         left = self._control.left_s * self._share
-        if self._calls < 2 or math.isinf(left):
+        if math.isinf(left):
             return None
         step_s = self.step_s
         call_s = step_s * self.steps / self.total

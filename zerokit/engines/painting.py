@@ -28,6 +28,8 @@ _log = logging.getLogger(__name__)
 PREVIEW_EVERY_S = 0.5
 PREVIEW_COST = 0.1
 """A look may take this part of the time, not more."""
+LEAST_STEPS = 4
+"""With less time left than so many steps take, no more pictures are begun."""
 LARGE_PIXELS = 1_500_000
 """So many more than the model's own size, and it is decoded in tiles from the start."""
 
@@ -81,7 +83,7 @@ class Painting:
     def _paint(self, seeds: list[int]) -> None:
         """Paint the pictures with these seeds together, or in halves where the memory is too small."""
         if self._ended == "complete":
-            late = self._pictures and self._control.left_s < 4 * self._step_s
+            late = self._pictures and self._control.left_s < LEAST_STEPS * self._step_s
             self._ended = self._control.stop_reason() or ("deadline" if late else "complete")
         if self._ended != "complete":
             return
@@ -131,13 +133,12 @@ class Painting:
     def _once(self, seeds: list[int], steps: int, run: int, *, may_start_again: bool, thrifty: bool) -> None:
         pipe = self._engine.pipeline(self._request.mode, self._request.scheduler)
         part = decoding.decoder(pipe)
-        waiting = self._request.images - len(self._pictures)
         watch = Denoising(
             pipe,
             self._engine.denoiser,
             self._control,
             steps=run,
-            share=len(seeds) / waiting,
+            share=self._share(len(seeds)),
             whole=self._request.mode == "text",
             may_start_again=may_start_again,
             heavy=self._large or thrifty,
@@ -157,10 +158,18 @@ class Painting:
         self._step_s = watch.step_s
         self._steps = min(self._steps, run if watch.ended is None else watch.done)
         self._take(made, seeds)
-        if watch.ended is not None:
+        if watch.ended == "stopped":
             self._ended = watch.ended
-        elif run < self._prepared.steps_run:
+        elif watch.ended is not None or run < self._prepared.steps_run:
             self._fewer_steps = True
+
+    def _share(self, count: int) -> float:
+        """Which part of the time left is for the next `count` pictures: those that no time is left for get none."""
+        waiting = self._request.images - len(self._pictures)
+        if self._step_s > 0 and not math.isinf(self._control.left_s):
+            fit = int(self._control.left_s / (LEAST_STEPS * self._step_s)) * count
+            waiting = min(waiting, max(count, fit))
+        return count / waiting
 
     def _arguments(self, pipe: Any, seeds: list[int], steps: int) -> dict[str, Any]:
         """What the pipeline's call takes, and nothing else."""
