@@ -11,22 +11,22 @@ from typing import Any, TypeAlias
 import gradio as gr
 
 from zerokit.blocks import conversation
-from zerokit.blocks.chat_endpoint import RESULT, chat_endpoint
 from zerokit.blocks.chat_model import ChatModel, ChatWork, from_page
+from zerokit.blocks.chat_part import ChatPart
 from zerokit.blocks.conversation import Turn
-from zerokit.blocks.endpoint import document
 from zerokit.blocks.running import Running
 from zerokit.blocks.visitor import left_s
 from zerokit.calls import Outcome
+from zerokit.engines.shelf import Adapter
 from zerokit.engines.text import TextEngine
 from zerokit.errors import ZeroKitError
 from zerokit.quota.meter import ZeroQuota
 from zerokit.requests import MAX_PROMPT_CHARACTERS, ChatReply, ChatRequest, Message
 
 _PLACEHOLDER = "Ask something"
-_NEXT = Message("user", "What about this?")
+NEXT = Message("user", "What about this?")
 """For the price of a next question, whatever it will be."""
-_CHAT_HEIGHT = "max(220px, 100dvh - 340px - max(0px, 700px - 100vw) * 0.32)"
+_CHAT_HEIGHT = "max(220px, 100dvh - 340px - max(0px, 700px - 100vw) * 0.32 - var(--zerokit-part-height, 0px))"
 """What is left of the window, so that nobody has to scroll to the text box; narrower windows stack more above it."""
 _ready = partial(gr.update, submit_btn=True, stop_btn=False, placeholder=_PLACEHOLDER)
 """Not yet to be typed into: in the same step Gradio empties it and lets one type."""
@@ -62,6 +62,7 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
         temperature: to begin with; None: the model's own, or 0.7.
         stream: show the text as it comes, instead of whole when it is complete.
         size: "large" (half a card, the default) or "xlarge" (a whole one, at twice the price).
+        part: what stands beside the conversation and takes part in its requests, as the adapters of `ZeroLoRA` do.
         **loading: `revision`, `token`, `dtype`, `quantization`, `trust_remote_code`, as `TextEngine` takes them.
 
     Raises:
@@ -84,6 +85,7 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
         temperature: float | None = None,
         stream: bool = False,
         size: str | None = None,
+        part: ChatPart | None = None,
         **loading: Any,
     ) -> None:
         self.engine = model if isinstance(model, TextEngine) else TextEngine(model, **loading)
@@ -92,7 +94,10 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
         )
         self.show_stream = stream
         self._running = Running()
+        self.part = part or ChatPart()
         self.settings = self._make_settings()
+        self.asked_with = [*self.settings, *self.part.inputs]
+        """What a request is made of, besides the conversation."""
         self.quota = ZeroQuota(render=False)
         self.go_on_button = gr.Button("Continue", size="sm", visible=False, render=False)
         textbox = gr.Textbox(
@@ -113,7 +118,7 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
                 show_label=False, scale=1, height=_CHAT_HEIGHT, min_height=220, buttons=["copy"], render=False
             ),
             textbox=textbox,
-            additional_inputs=[*self.settings, self.quota],
+            additional_inputs=[*self.asked_with, self.quota],
             additional_inputs_accordion=gr.Accordion("Settings", open=False, render=False),
             additional_outputs=[self.quota, self.go_on_button, textbox],
             examples=[[example] for example in examples] if examples else None,
@@ -128,8 +133,6 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
         )
         # It stands in the page anyway, and a new one at each start would lose the visitors' conversations.
         self.saved_conversations.secret = f"zerokit/{self.title}"
-        with self:
-            self._add_events()
 
     def ask(self, prompt: str, *, system_prompt: str | None = None, **settings: Any) -> ChatReply:
         """Answer one question without a page.
@@ -195,18 +198,25 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
 
     def _render_history_area(self) -> None:
         """Gradio's own list of conversations, folded: on a phone it stands above the chat."""
-        with gr.Column(scale=1, min_width=140):
+        with gr.Column(scale=1, min_width=self.part.beside_px):
             self.new_chat_button = gr.Button("New chat", variant="primary", size="md")
             with gr.Accordion("Earlier chats", open=False):
                 self.chat_history_dataset = gr.Dataset(
                     components=[gr.Textbox(visible=False)], show_label=False, layout="table", type="index"
                 )
+            self.part.place_beside()
 
     def _render_footer(self) -> None:
         """Gradio's own footer, with Continue and the quota bar above the settings."""
         self.go_on_button.render()
+        self.part.place_below()
         self.quota.render()
         super()._render_footer()
+
+    def _setup_events(self) -> None:
+        """Gradio's events and ours in one go: Blocks that are opened a second time stand twice in those around them."""
+        super()._setup_events()
+        self._add_events()
 
     def _add_events(self) -> None:
         for component in (self.go_on_button, self.quota):
@@ -214,21 +224,21 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
                 component.render()
         go_on = self.go_on_button.click(
             self._go_on,
-            [self.chatbot, *self.settings, self.quota],
+            [self.chatbot, *self.asked_with, self.quota],
             [self.chatbot, self.quota, self.go_on_button, self.textbox],
             concurrency_limit=None,
             show_progress="hidden",
             api_visibility="private",
         )
         self._keep_after(self._ready_after(go_on, interactive=True))
-        self.quota.price(self._price, [*self.settings, self.chatbot_state])
+        self.quota.price(self._price, [*self.asked_with, self.chatbot_state])
         self.chatbot.undo(lambda: gr.update(visible=False), None, self.go_on_button, **_QUIET)
         after = [self.quota, self.go_on_button]
-        gr.on([self.chatbot.clear, self.new_chat_button.click], self._begin_again, self.settings, after, **_QUIET)
+        gr.on([self.chatbot.clear, self.new_chat_button.click], self._begin_again, self.asked_with, after, **_QUIET)
         self.chat_history_dataset.click(
-            self._take_up, [self.chat_history_dataset, self.saved_conversations, *self.settings], after, **_QUIET
+            self._take_up, [self.chat_history_dataset, self.saved_conversations, *self.asked_with], after, **_QUIET
         )
-        document(gr.api(chat_endpoint(self.model), api_name="chat", concurrency_limit=None), RESULT)
+        self.part.add_endpoints(self.model)
 
     def _setup_stop_events(self, event_triggers: Any, events_to_cancel: Any, after_success: Any) -> None:
         """Gradio's buttons, but Stop ends the call instead of its event: what was made comes as the answer."""
@@ -266,23 +276,15 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
         self,
         message: str,
         history: list[Turn],
-        system_prompt: str,
-        max_new_tokens: int,
-        temperature: float,
-        top_p: float,
-        top_k: int,
-        repetition_penalty: float,
-        seed: int | None,
-        meter: dict[str, Any] | None,
         request: gr.Request,
         token: gr.OAuthToken | None,
+        *values: Any,
     ) -> Iterator[Shown]:
         """Answer a message on the page."""
+        *settings, meter = values
         try:
-            settings = from_page(max_new_tokens, temperature, top_p, top_k, repetition_penalty, seed)
-            said = [*conversation.for_model(history, system_prompt), Message("user", message)]
-            asked = ChatRequest(tuple(said), **settings)
-            work = self.model.work(asked)
+            asked, extra = self.asked(history, settings, Message("user", message))
+            work = self.model.work(asked, extra)
         except ZeroKitError as exc:
             yield [conversation.failed(exc)], gr.skip(), gr.update(visible=False), _ready()
             return
@@ -291,27 +293,44 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
     def _go_on(
         self,
         history: list[Turn],
-        system_prompt: str,
-        max_new_tokens: int,
-        temperature: float,
-        top_p: float,
-        top_k: int,
-        repetition_penalty: float,
-        seed: int | None,
-        meter: dict[str, Any] | None,
         request: gr.Request,
         token: gr.OAuthToken | None,
+        *values: Any,
     ) -> Iterator[Shown]:
         """Continue the last answer, which was cut."""
+        *settings, meter = values
         try:
-            settings = from_page(max_new_tokens, temperature, top_p, top_k, repetition_penalty, seed)
-            said = conversation.for_model(history, system_prompt, go_on=True)
-            asked = ChatRequest(tuple(said), go_on=True, **settings)
-            work = self.model.work(asked)
+            asked, extra = self.asked(history, settings)
+            work = self.model.work(asked, extra)
         except ZeroKitError as exc:
             yield [*history, conversation.failed(exc)], gr.skip(), gr.skip(), _ready()
             return
         yield from self._run(history, asked, work, meter, request, token)
+
+    def asked(
+        self, history: Sequence[Turn], values: Sequence[Any], message: Message | None = None
+    ) -> tuple[ChatRequest, tuple[Adapter, ...]]:
+        """What the page asks, with the adapters that ride along.
+
+        Args:
+            history: the conversation.
+            values: of `asked_with`.
+            message: the next one; None: the last answer is to be continued.
+
+        Raises:
+            RequestError: a value or the message cannot be used.
+        """
+        asked = self.asked_plainly(history, values, message)
+        return self.part.take_part(asked, values[len(self.settings) :])
+
+    def asked_plainly(
+        self, history: Sequence[Turn], values: Sequence[Any], message: Message | None = None
+    ) -> ChatRequest:
+        """The same without what the part adds to it."""
+        system_prompt, *sampling = values[: len(self.settings)]
+        said = conversation.for_model(history, system_prompt, go_on=message is None)
+        last = [] if message is None else [message]
+        return ChatRequest((*said, *last), go_on=message is None, **from_page(*sampling))
 
     def _run(
         self,
@@ -338,27 +357,16 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
                     meter,
                     token=token.token if token else None,
                     usage=beat.usage,
-                    price_s=self._price_after(asked, reply),
+                    price_s=self._price_after(asked, reply, work.prepared.extra),
                 )
                 yield turns, settled, gr.update(visible=conversation.can_go_on(turns)), _ready()
 
-    def _price(
-        self,
-        system_prompt: str,
-        max_new_tokens: int,
-        temperature: float,
-        top_p: float,
-        top_k: int,
-        repetition_penalty: float,
-        seed: int | None,
-        history: list[Turn],
-    ) -> float | None:
+    def _price(self, *values: Any) -> float | None:
         """Seconds that a short next question would reserve."""
-        settings = from_page(max_new_tokens, temperature, top_p, top_k, repetition_penalty, seed)
-        said = [*conversation.for_model(history or [], system_prompt), _NEXT]
-        return self.model.reply.quote(self.model.work(ChatRequest(tuple(said), **settings))).reserved_s
+        *settings, history = values
+        return self.model.reply.quote(self.model.work(*self.asked(history or [], settings, NEXT))).reserved_s
 
-    def _price_after(self, asked: ChatRequest, reply: ChatReply | None) -> float | None:
+    def _price_after(self, asked: ChatRequest, reply: ChatReply | None, extra: Sequence[Adapter]) -> float | None:
         """The same, after this answer; None: cannot be told."""
         said = list(asked.messages)
         if reply is not None and reply.text:
@@ -366,7 +374,7 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
             said.append(Message("assistant", begun + reply.text))
         try:
             return self.model.reply.quote(
-                self.model.work(replace(asked, messages=(*said, _NEXT), go_on=False))
+                self.model.work(replace(asked, messages=(*said, NEXT), go_on=False), extra)
             ).reserved_s
         except ZeroKitError:
             return None

@@ -75,14 +75,15 @@ def chat_endpoint(model: ChatModel) -> Callable[..., dict[str, Any]]:
         except ZeroKitError as exc:
             raise to_gradio(exc) from exc
         try:
-            return _for_program(model.reply.within(left_s(token)).outcome(work))
+            return for_program(model.reply.within(left_s(token)).outcome(work))
         finally:
             hub.forget(token.token if token else None)
 
     return chat
 
 
-def _for_program(outcome: Outcome) -> dict[str, Any]:
+def for_program(outcome: Outcome) -> dict[str, Any]:
+    """An answer, as a program gets it."""
     reply = outcome.value if isinstance(outcome.value, ChatReply) else ChatReply("", ended=outcome.ended)
     return {
         "text": reply.text,

@@ -68,6 +68,15 @@ def from_program(history: Any) -> list[Message]:
     return for_model(history)
 
 
+def last_question(history: Sequence[Any]) -> tuple[str, list[Any]]:
+    """What was asked last, and the history before it; "" where nothing was asked."""
+    for place in range(len(history) - 1, -1, -1):
+        text = _text(_field(history[place], "content"))
+        if _field(history[place], "role") == "user" and text.strip():
+            return text, list(history[:place])
+    return "", []
+
+
 def _with_thoughts(said: list[Message], history: Sequence[Any]) -> list[Message]:
     """The conversation, its last answer as the model wrote it: what it thought, marked, and what it said."""
     thoughts = ""

@@ -10,7 +10,11 @@ from gradio import utils
 from gradio.context import get_blocks_context
 
 
-def document(event: gr.events.Dependency, result: dict[str, str] | None = None) -> None:
+def document(
+    event: gr.events.Dependency,
+    result: dict[str, str] | None = None,
+    schemas: dict[str, dict[str, Any]] | None = None,
+) -> None:
     """Give an endpoint its parameters' names and descriptions, and one made by `gr.api` its result's fields.
 
     Gradio 6.31 shows neither: parameters of `gr.api` are "1st", "2nd", and a result annotated in a module with
@@ -19,6 +23,7 @@ def document(event: gr.events.Dependency, result: dict[str, str] | None = None) 
     Args:
         event: what `gr.api` or a listener returned; its function's docstring has an Args section.
         result: name and JSON type of each field of the object that the function returns; None: components say it.
+        schemas: JSON schemas of parameters that say more than their types.
     """
     blocks = get_blocks_context()
     assert blocks is not None
@@ -27,12 +32,17 @@ def document(event: gr.events.Dependency, result: dict[str, str] | None = None) 
     names = [name for name, *_ in utils.get_function_params(function.fn)]
     for name, component in zip(names, function.inputs, strict=True):
         component.label = name.replace("_", " ").capitalize()
-        info = {**component.api_info(), **_description(described[name])}
+        info = {**((schemas or {}).get(name) or component.api_info()), **_description(described[name])}
         component.api_info = partial(dict, info)
     if result is not None:
         (output,) = function.outputs
         output.label = "Result"
-        output._api_info = {"type": "object", "properties": {name: {"type": kind} for name, kind in result.items()}}
+        output._api_info = {"type": "object", "properties": {name: _typed(kind) for name, kind in result.items()}}
+
+
+def _typed(kind: str) -> dict[str, Any]:
+    """A field's schema; Gradio wants to know of arrays what is in them, which here are objects."""
+    return {"type": kind, "items": {"type": "object"}} if kind == "array" else {"type": kind}
 
 
 def _description(text: str) -> dict[str, Any]:
