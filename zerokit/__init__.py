@@ -21,6 +21,7 @@ _HOMES = {
     "ZeroChat": "blocks.chat",
     "ZeroDiffusion": "blocks.diffusion",
     "ZeroKitError": "errors",
+    "ZeroLoRA": "blocks.lora",
     "ZeroQuota": "quota.meter",
     "gpu": "calls.function",
     "progress": "control",
@@ -31,6 +32,7 @@ __all__ = ["__version__", *_HOMES]
 if TYPE_CHECKING:
     from .blocks.chat import ZeroChat as ZeroChat
     from .blocks.diffusion import ZeroDiffusion as ZeroDiffusion
+    from .blocks.lora import ZeroLoRA as ZeroLoRA
     from .calls.duration import Linear as Linear
     from .calls.function import gpu as gpu
     from .control import progress as progress

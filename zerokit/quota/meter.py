@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 _QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
 
-class _NoStubFile(ComponentMeta):  # type: ignore[misc]
+class NoStubFile(ComponentMeta):  # type: ignore[misc]
     """Gradio's metaclass without the .pyi file it writes beside a component's module at import.
 
     That file would hide this module from type checkers; there are no events to declare in it.
@@ -37,7 +37,7 @@ class _NoStubFile(ComponentMeta):  # type: ignore[misc]
         return ABCMeta.__new__(mcs, name, bases, attrs)
 
 
-class ZeroQuota(gr.HTML, metaclass=_NoStubFile):  # type: ignore[misc]
+class ZeroQuota(gr.HTML, metaclass=NoStubFile):  # type: ignore[misc]
     """The GPU seconds and runs a visitor has left, when they come back, and what the next click reserves.
 
     A visitor who has signed in to the Space sees the Hub's numbers (the Space's card needs `hf_oauth: true` and
