@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect
 sys.path.append(str(Path(__file__).parents[1] / "emulator"))
 
 from chat_world import APPS, until, world
+from folds import unfold
 
 LONG = "Tell me a story"
 OVER = re.compile(r"^\d+ tokens?")
@@ -320,10 +321,11 @@ def test_undo_edit_clear_and_conversations_that_are_kept(space, visit):
 
 def test_continue_after_a_reload_and_settings(space, visit):
     chat = visit()
-    chat.root.get_by_role("button", name="Settings").first.click()
+    unfold(chat.root.get_by_role("button", name="Settings").first)
     tokens = chat.root.get_by_role("spinbutton", name="Max new tokens")
     tokens.fill("4")
     tokens.press("Enter")
+    expect(tokens).to_have_value("4")
     assert "hardware" not in chat.answered("What is ZeroGPU?")
     expect(chat.line()).to_contain_text("4 tokens")
     expect(chat.line()).to_contain_text("cut at the most tokens it may have")
