@@ -170,12 +170,15 @@ def read_header(file: Path) -> dict[str, Tensor]:
     Raises:
         AdapterError: it is no safetensors file, or not whole.
     """
-    size = file.stat().st_size
-    with file.open("rb") as opened:
-        length = int.from_bytes(opened.read(8), "little")
-        if size < 10 or length > min(size - 8, MAX_HEADER_BYTES):
-            raise AdapterError(f"{shown(file.name)} is no safetensors file, or only a part of one.")
-        said = parse_json(opened.read(length), f"The header of {shown(file.name)}")
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as opened:
+            length = int.from_bytes(opened.read(8), "little")
+            if size < 10 or length > min(size - 8, MAX_HEADER_BYTES):
+                raise AdapterError(f"{shown(file.name)} is no safetensors file, or only a part of one.")
+            said = parse_json(opened.read(length), f"The header of {shown(file.name)}")
+    except OSError as exc:
+        raise AdapterError(f"{shown(file.name)} cannot be read, or is no longer there.") from exc
     said.pop("__metadata__", None)
     return checked_header({str(key): _entry(key, value) for key, value in said.items()}, size - 8 - length)
 

@@ -12,7 +12,7 @@ import torch
 from zerokit.engines.image_prompts import PreparedImage
 from zerokit.engines.lora_conversion import Part, convert
 from zerokit.engines.lora_layers import LoraLayers, Weights
-from zerokit.engines.shelf import Adapter, Shelf, check_base
+from zerokit.engines.shelf import Adapter, Shelf, check_base, said_of
 from zerokit.errors import AdapterError, AdapterMismatch
 
 RESIDENT = 16
@@ -21,6 +21,10 @@ RESIDENT_BYTES = 2_000_000_000
 """Of all of them; more would make each start of a worker longer by a second and more."""
 ROOM = 8
 """Others that may be loaded in one process at a time."""
+
+MOST_LAYERS = 4
+"""So many times as many as the model has may an adapter's file name: some name apart what the model has in one. The
+conversion compares each name with all others, which for more would take long."""
 
 
 class ImageAdapters:
@@ -119,12 +123,15 @@ class ImageAdapters:
                 f'The adapter "{adapter.name}" cannot be used with "{self._base_name}": diffusers knows no adapters '
                 f"for a {type(self._pipe).__name__}."
             )
+        modules, layers = sum(len(part.shapes) for part in self._parts.values()), len(adapter.pairs())
+        if layers > MOST_LAYERS * modules:
+            raise AdapterMismatch(f"{said_of(adapter, self._base_name)}: it changes {layers:,} layers, of {modules:,}.")
         parts = convert(adapter, self._pipe, self._base_name)
         shapes = {
             f"{name}.{module}": shape for name, part in self._parts.items() for module, shape in part.shapes.items()
         }
-        layers = [replace(one, module=f"{name}.{one.module}") for name, part in parts.items() for one in part.pairs]
-        check_base(adapter, self._base_name, shapes, any_base=self._any_base, layers=layers)
+        ours = [replace(one, module=f"{name}.{one.module}") for name, part in parts.items() for one in part.pairs]
+        check_base(adapter, self._base_name, shapes, any_base=self._any_base, layers=ours)
         return parts
 
     def _load(self, adapter: Adapter, internal: str) -> None:

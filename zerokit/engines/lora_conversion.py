@@ -25,6 +25,7 @@ from zerokit.engines.shelf import Adapter, said_of
 from zerokit.engines.source import shown
 from zerokit.errors import AdapterError, AdapterMismatch
 
+MAX_ALPHA = 1e6
 _ALPHA = re.compile(r"(\.lora_A)?(\.weight)?\.alpha$")
 _UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, AssertionError, NotImplementedError, RuntimeError)
 """What diffusers raises where a file is not as it expects."""
@@ -71,12 +72,13 @@ def convert(adapter: Adapter, pipe: Any, base_name: str) -> dict[str, Part]:
         with quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             taken = _taken(adapter, pipe)
+            own = {name: _as_peft(one) for name, one in taken.items()}
     except (*_UNREADABLE, OSError, RecursionError) as exc:
         raise AdapterMismatch(f"{said}, a {type(pipe).__name__}, which cannot read its layers.") from exc
     lost = _lost(taken)
     if lost:
         raise AdapterMismatch(f"{said}, a {type(pipe).__name__}, which has no place for {shown(lost)}.")
-    parts = {name: _part(adapter, one) for name, one in taken.items()}
+    parts = {name: _part(adapter, one, own[name]) for name, one in taken.items()}
     return {name: part for name, part in parts.items() if part.pairs}
 
 
@@ -126,12 +128,10 @@ def _lost(taken: Mapping[str, _Taken]) -> str | None:
     return next((key for one in taken.values() for key in one.tensors if not key.startswith(prefixes)), None)
 
 
-def _part(adapter: Adapter, taken: _Taken) -> Part:
-    tensors = _own(taken.tensors, taken.prefix)
-    own = _as_peft(taken, {**tensors, **_own(taken.alphas, taken.prefix)}) if tensors else {}
-    header = {key: Tensor("F32", tuple(value.shape)) for key, value in own.items() if torch.is_tensor(value)}
-    layers = pairs(header) if header else ()
-    alpha = _alphas({key: value for key, value in own.items() if key not in header}, adapter, taken)
+def _part(adapter: Adapter, taken: _Taken, own: dict[str, Any]) -> Part:
+    said = {key: own.pop(key) for key in list(own) if _ALPHA.search(key)}
+    layers = pairs({key: Tensor("F32", tuple(value.shape)) for key, value in own.items()}) if own else ()
+    alpha = _alphas(said, adapter, taken)
     matrices = tuple(
         Matrices(layer.module, _finite(own[layer.down], adapter), _finite(own[layer.up], adapter), alpha(layer))
         for layer in layers
@@ -143,10 +143,16 @@ def _own(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     return {key.removeprefix(f"{prefix}."): value for key, value in values.items() if key.startswith(f"{prefix}.")}
 
 
-def _as_peft(taken: _Taken, own: dict[str, Any]) -> dict[str, Any]:
-    """By peft's keys, as `load_lora_adapter` and `_load_lora_into_text_encoder` of diffusers make them."""
+def _as_peft(taken: _Taken) -> dict[str, Any]:
+    """Matrices and alphas by peft's keys, as `load_lora_adapter` and `_load_lora_into_text_encoder` of diffusers make
+    them."""
+    own = _own(taken.tensors, taken.prefix)
+    if not own:
+        return {}
+    is_plain = not taken.is_text and "lora_A" in next(iter(own))
+    own |= _own(taken.alphas, taken.prefix)
     if not taken.is_text:
-        return own if "lora_A" in next(iter(own)) else convert_unet_state_dict_to_peft(own)
+        return own if is_plain else convert_unet_state_dict_to_peft(own)
     own = convert_state_dict_to_peft(convert_state_dict_to_diffusers(own))
     if hasattr(taken.model, "text_model"):
         return own
@@ -159,7 +165,7 @@ def _alphas(said: Mapping[str, Any], adapter: Adapter, taken: _Taken) -> Callabl
     As the file says for each module; where it says it only for others, as for most of them. Else as the config in it
     or beside it says; else as they are.
     """
-    own = {_ALPHA.sub("", key): float(value) for key, value in said.items()}
+    own = {_ALPHA.sub("", key): _alpha(value, adapter) for key, value in said.items()}
     if own:
         common = Counter(own.values()).most_common()[0][0]
         return lambda layer: own.get(layer.module, common)
@@ -168,6 +174,16 @@ def _alphas(said: Mapping[str, Any], adapter: Adapter, taken: _Taken) -> Callabl
         return lambda layer: float(layer.rank)
     root = bool(config.get("use_rslora"))
     return lambda layer: alpha_of(layer.module, config) * (math.sqrt(layer.rank) if root else 1)
+
+
+def _alpha(said: Any, adapter: Adapter) -> float:
+    try:
+        alpha = float(said)
+    except (TypeError, ValueError, RuntimeError) as exc:
+        raise AdapterError(f'An alpha of the adapter "{adapter.name}" is no number.') from exc
+    if not -MAX_ALPHA <= alpha <= MAX_ALPHA:
+        raise AdapterError(f'An alpha of the adapter "{adapter.name}" is {alpha:g}, which cannot be.')
+    return alpha
 
 
 def _finite(matrix: torch.Tensor, adapter: Adapter) -> torch.Tensor:

@@ -81,14 +81,13 @@ class LoraLayers:
 
     def set(self, weights: Weights) -> None:
         """Have just these adapters active, each as strongly as `weights` says."""
-        names = list(weights)
+        # What peft's `set_adapter` and `enable_adapters` set (0.21), without their walk over all matrices to say which
+        # can be trained: none of these ever can, and the walk takes most of a switch.
+        names, none = list(weights), not weights
         for layer in self.layers.values():
             for name, weight in weights.items():
                 layer.set_scale(name, weight)
-            layer.set_adapter(names, inference_mode=True)
-            if layer.disable_adapters == bool(names):
-                layer.enable_adapters(bool(names))
-                layer.set_adapter(names, inference_mode=True)
+            layer._active_adapter, layer._disable_adapters = names, none
 
     def merge(self, weights: Weights) -> None:
         """Add these adapters to the model's own weights for good, and leave no layer replaced.
@@ -132,7 +131,8 @@ class LoraLayers:
         """A matrix as its layer needs it: in the dtype that all weights were loaded in, then in that they have now."""
         beside = layer.get_base_layer().weight
         dtype = beside.dtype if beside.dtype.is_floating_point else self._load_dtype
-        return torch.nn.Parameter(matrix.to(self._load_dtype).to(beside.device, dtype), requires_grad=False)
+        matrix = matrix.to(self._load_dtype).to(beside.device, dtype).contiguous()
+        return torch.nn.Parameter(matrix, requires_grad=False)
 
 
 def shapes_of(model: torch.nn.Module) -> dict[str, tuple[int, ...]]:
