@@ -38,18 +38,42 @@ class LoraText(ChatPart):
     Args:
         engine: with its adapters.
         allow_custom: let visitors bring adapters of their own.
-        **chat: arguments of `ZeroChat`.
+        title: and what follows are arguments of `ZeroChat`.
     """
 
     beside_px = 220
 
-    def __init__(self, engine: TextEngine, *, allow_custom: bool, **chat: Any) -> None:
+    def __init__(
+        self,
+        engine: TextEngine,
+        *,
+        allow_custom: bool,
+        title: str | None = None,
+        description: str | None = None,
+        examples: Sequence[str] | None = None,
+        system_prompt: str = "",
+        max_new_tokens: int = 512,
+        temperature: float | None = None,
+        stream: bool = False,
+        size: str | None = None,
+    ) -> None:
         self.engine = engine
         self.adapters = AdapterPart(engine, allow_custom=allow_custom)
         self.inputs = self.adapters.inputs
         self._running = Running()
         with gr.Column(elem_classes="zl-page"):
-            self.chat = ZeroChat(engine, part=self, **chat)
+            self.chat = ZeroChat(
+                engine,
+                title=title,
+                description=description,
+                examples=examples,
+                system_prompt=system_prompt,
+                max_new_tokens=max_new_tokens,
+                temperature=temperature,
+                stream=stream,
+                size=size,
+                part=self,
+            )
         self._add_events()
 
     @property
