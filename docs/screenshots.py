@@ -1,6 +1,6 @@
 """`make screenshots`: take the pictures in docs/images from the demos, on the local ZeroGPU.
 
-`python docs/screenshots.py chat` or `diffusion` takes those of one demo.
+`python docs/screenshots.py chat`, `diffusion` or `lora_text` takes those of one demo.
 """
 
 from __future__ import annotations
@@ -93,6 +93,33 @@ def shoot_images(browser: Browser, zero: ZeroGPU, url: str) -> None:
         shoot(studio, "image-fit", ".zi-ask")
 
 
+def shoot_lora_text(browser: Browser, zero: ZeroGPU, url: str) -> None:
+    for name, at, size in (("light", url, DESKTOP), ("dark", f"{url}?__theme=dark", DESKTOP), ("phone", url, PHONE)):
+        with page(browser, at, size) as chat:
+            pick(chat, "pirate")
+            ask(chat, "What is ZeroGPU?")
+            if name != "phone":
+                pick(chat, "terse")
+                compare(chat)
+            shoot(chat, f"lora-text-{name}")
+        zero.advance(24 * 3600)
+
+
+def pick(studio: Page, name: str) -> None:
+    """Pick an adapter, and return when its price is there."""
+    studio.locator(".zl").get_by_role("button", name=name, exact=True).click()
+    expect(studio.locator(f".zl-card[title='{name}']")).to_have_attribute("aria-pressed", "true")
+    studio.wait_for_timeout(1500)
+
+
+def compare(studio: Page) -> None:
+    """Compare, and return when the answers and the next price are there."""
+    studio.get_by_role("button", name=re.compile("^Compare")).click()
+    expect(studio.locator(".zs-one").first).to_be_visible(timeout=ANSWER_MS)
+    studio.mouse.move(0, 0)
+    studio.wait_for_timeout(2500)  # the bar moves
+
+
 def learn(zero: ZeroGPU, url: str) -> None:
     """What pictures take on this machine, which is no H200, so that nothing is cut short later."""
     client = Client(url, verbose=False, analytics_enabled=False)
@@ -172,7 +199,7 @@ def ask(chat: Page, question: str) -> None:
     """Ask, and return when the answer and its price are there."""
     answers = chat.locator(".message.bot")
     before = answers.count()
-    chat.get_by_role("textbox").first.fill(question)
+    chat.locator("[id^=zerokit-ask] textarea").fill(question)
     chat.keyboard.press("Enter")
     expect(answers).not_to_have_count(before, timeout=ANSWER_MS)
     chat.wait_for_timeout(1000)  # the page may show an answer a moment before it shows Stop
@@ -189,7 +216,7 @@ def shoot(chat: Page, name: str, selector: str | None = None) -> None:
     print(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
-SHOTS = {"chat": shoot_chat, "diffusion": shoot_images}
+SHOTS = {"chat": shoot_chat, "diffusion": shoot_images, "lora_text": shoot_lora_text}
 
 if __name__ == "__main__":
     main()

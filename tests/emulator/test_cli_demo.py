@@ -53,6 +53,19 @@ def test_a_picture_is_painted_in_the_terminal_with_its_price(capsys, tmp_path):
         assert (colour_of(picture), background_of(picture)) == ("red", "white")
 
 
+def test_a_question_is_answered_with_an_adapter(capsys):
+    code, out, err = run(capsys, "lora", "--ask", "What is ZeroGPU?", "--adapter", "pirate")
+    assert (code, err) == (0, "")
+    assert "Arr" in out
+    assert re.search(r"reserved \d+ s · used [\d.]+ s · done", out)
+
+
+def test_an_adapter_that_is_not_there_gets_the_nearest(capsys):
+    code, out, err = run(capsys, "lora", "--ask", "Hello", "--adapter", "pirat=0.5")
+    assert (code, out) == (1, "")
+    assert 'There is no adapter "pirat". Did you mean "pirate"?' in err
+
+
 def test_a_question_that_is_too_long_is_an_error_in_words(capsys):
     code, out, err = run(capsys, "chat", "--ask", "Why? " * 30_000)
     assert (code, out) == (1, "")
@@ -87,6 +100,7 @@ def test_the_page_is_where_it_says_until_it_is_stopped(served):
     assert url in said
     assert "/spaces/local/chat" in said
     assert "/spaces/local/diffusion" in said
+    assert "/spaces/local/lora_text" in said
     assert "You are a visitor (pro) with 2400 s of GPU time for today." in said
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(url, timeout=20) as answer:

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from zerokit.emulator.app import App
     from zerokit.emulator.records import Call
 
-DEMOS = ("chat", "diffusion")
+DEMOS = {"chat": ("chat",), "diffusion": ("diffusion",), "lora": ("lora_text",)}
+"""The apps of each, by their files."""
+ASKED = {"chat": "chat", "lora": "lora_text"}
+"""The apps that answer a question."""
 HOST = "127.0.0.1"
 SETTLING_S = 10.0
 """How long after an answer its price may take to be known."""
@@ -48,6 +51,9 @@ class Refused(ZeroKitError):
 def demo(
     name: Annotated[str | None, typer.Argument(help=f"Which one: {', '.join(DEMOS)}. By default all.")] = None,
     ask: Annotated[str | None, typer.Option(help="Answer this in the terminal, without a page.")] = None,
+    adapter: Annotated[
+        list[str] | None, typer.Option(help="With --ask: one that acts, as NAME or NAME=WEIGHT. Several if you like.")
+    ] = None,
     prompt: Annotated[str | None, typer.Option(help="Paint this in the terminal, without a page.")] = None,
     seed: Annotated[int | None, typer.Option(help="With --prompt: for the same picture again.")] = None,
     out: Annotated[Path | None, typer.Option(help="With --prompt: the PNG file to write.")] = None,
@@ -58,8 +64,12 @@ def demo(
 ) -> None:
     """Try ZeroKit here: a small model on a local ZeroGPU, with nothing to download."""
     names = _chosen(name)
-    if ask is not None and "chat" not in names:
+    if ask is not None and not set(names) & set(ASKED):
         raise UsageError(f"--ask is for the chat: zerokit demo chat --ask {ask!r}")
+    if adapter and (ask is None or "lora" not in names):
+        raise UsageError(
+            '--adapter goes with the adapters: zerokit demo lora --ask "What is ZeroGPU?" --adapter pirate'
+        )
     if prompt is not None and "diffusion" not in names:
         raise UsageError(f"--prompt is for images: zerokit demo diffusion --prompt {prompt!r}")
     if ask is not None and prompt is not None:
@@ -67,7 +77,7 @@ def demo(
     if prompt is None and (seed is not None or out is not None):
         raise UsageError('--seed and --out go with --prompt: zerokit demo diffusion --prompt "a red circle"')
     if ask is not None:
-        _answer(ask, visitor)
+        _answer(ask, "lora" if adapter else names[0], _weights(adapter or []), visitor)
     elif prompt is not None:
         _paint(prompt, seed, out, visitor)
     else:
@@ -76,7 +86,7 @@ def demo(
 
 def _chosen(name: str | None) -> tuple[str, ...]:
     if name is None:
-        return DEMOS
+        return tuple(DEMOS)
     if name in DEMOS:
         return (name,)
     near = get_close_matches(name, DEMOS, n=1, cutoff=0.4)
@@ -84,16 +94,29 @@ def _chosen(name: str | None) -> tuple[str, ...]:
     raise UsageError(f"There is no demo {name!r}: it is one of {', '.join(DEMOS)}.{hint}")
 
 
+def _weights(given: list[str]) -> dict[str, float | None]:
+    """Weights by the names of adapters; None: their own."""
+    weights: dict[str, float | None] = {}
+    for one in given:
+        name, separator, weight = one.partition("=")
+        try:
+            weights[name] = float(weight) if separator else None
+        except ValueError as exc:
+            raise UsageError(f"An adapter's weight is a number: --adapter {name}=0.5, not {weight!r}.") from exc
+    return weights
+
+
 def _serve(names: tuple[str, ...], port: int, visitor: str) -> None:
     """Run the apps until Ctrl+C, a port for each from `port` on, and print what each call cost."""
     console = _console()
-    for number in range(port, port + len(names)):
+    files = [file for name in names for file in DEMOS[name]]
+    for number in range(port, port + len(files)):
         _check_free(number)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with _zero_gpu(visitor, on_call=lambda call: console.print(f"  {describe(call)}")) as zero:
             with console.status("Starting (some seconds)"):
-                apps = [_run(zero, name, port + i) for i, name in enumerate(names)]
+                apps = [_run(zero, file, port + i) for i, file in enumerate(files)]
             _welcome(console, zero, apps, visitor)
             while all(app.process.poll() is None for app in apps):
                 time.sleep(0.2)
@@ -102,12 +125,13 @@ def _serve(names: tuple[str, ...], port: int, visitor: str) -> None:
         console.print("\n  Stopped.")
 
 
-def _answer(question: str, visitor: str) -> None:
-    """Ask the chat app once, and print the answer and its price."""
+def _answer(question: str, name: str, adapters: dict[str, float | None], visitor: str) -> None:
+    """Ask a chat app once, and print the answer and its price."""
     if not question.strip():
         raise RequestError('The question is empty. Ask something: zerokit demo chat --ask "What is ZeroGPU?"')
     console = _console()
-    answer, price = _call(console, "chat", visitor, "/chat", message=question)
+    more = {"adapters": adapters} if adapters else {}
+    answer, price = _call(console, ASKED[name], visitor, "/chat", message=question, **more)
     console.print(answer["text"], markup=False, soft_wrap=True)
     console.print(f"\n{price}", style="dim")
 
@@ -176,9 +200,9 @@ def _zero_gpu(visitor: str, **options: Any) -> ZeroGPU:
         raise UsageError(str(exc)) from exc
 
 
-def _run(zero: ZeroGPU, name: str, port: int | None) -> App:
+def _run(zero: ZeroGPU, file: str, port: int | None) -> App:
     try:
-        return zero.run(Path(__file__).with_name("demos") / f"{name}.py", port=port, env=_environment())
+        return zero.run(Path(__file__).with_name("demos") / f"{file}.py", port=port, env=_environment())
     except RuntimeError as exc:
         what, _, log = str(exc).partition("\n")
         _fail(log, what)
