@@ -1,6 +1,7 @@
 """What visitors bring: only what everybody can see, checked before it is used, and gone afterwards."""
 
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -11,7 +12,7 @@ import pytest
 import tiny_adapters
 import tiny_text
 from hub_stand_in import GOOD_TOKEN, serve
-from test_shelf import write
+from test_shelf import changed, write
 
 from zerokit.adapters import AdapterSpec
 from zerokit.blocks import guests
@@ -258,6 +259,14 @@ def test_a_config_that_is_too_large_or_no_config(door, saved, home, tmp_path):
         Path(files[1]).write_text(text)
         with pytest.raises(AdapterError, match=CONFIG):
             door.from_files(files)
+    assert list(home.iterdir()) == []
+
+
+def test_weights_that_are_not_finite_are_found_before_a_gpu_is_asked_for(door, saved, home, tmp_path):
+    files = sent(saved, tmp_path / "uploads", WEIGHTS, CONFIG)
+    changed(Path(files[0]), lambda tensors: next(iter(tensors.values())).fill_(math.nan) and None)
+    with pytest.raises(AdapterError, match="weights that are not finite"):
+        door.from_files(files)
     assert list(home.iterdir()) == []
 
 

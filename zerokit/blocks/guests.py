@@ -13,7 +13,7 @@ from typing import Any
 
 from zerokit.adapters import MAX_NAME_CHARACTERS, AdapterSpec
 from zerokit.engines.adapter_files import CONFIG
-from zerokit.engines.shelf import Adapter
+from zerokit.engines.shelf import Adapter, check_numbers
 from zerokit.engines.source import shown
 from zerokit.errors import AdapterError, GatedModel, ModelNotFound, RequestError
 from zerokit.requests import AdapterChoice
@@ -68,6 +68,7 @@ class Guests:
                 raise AdapterError(f'"{repo}" is gated: only what everybody can fetch can be used here.') from exc
             except ModelNotFound as exc:
                 raise AdapterError(f'There is no "{repo}" on the Hub that everybody can see.') from exc
+            check_numbers(adapter)
             return Guest(adapter, folder)
 
     def from_files(self, sent: Iterable[str | Path], own: Sequence[Guest] = ()) -> Guest:
@@ -88,7 +89,9 @@ class Guests:
             if config is not None:
                 _move(config, folder / CONFIG)
             source = folder if config is not None else folder / _WEIGHTS
-            return Guest(self.engine.find_adapter(AdapterSpec(source, name=name), max_bytes=MAX_OWN_BYTES), folder)
+            adapter = self.engine.find_adapter(AdapterSpec(source, name=name), max_bytes=MAX_OWN_BYTES)
+            check_numbers(adapter)
+            return Guest(adapter, folder)
 
     @contextmanager
     def brought(self, named: Any) -> Iterator[list[Guest]]:

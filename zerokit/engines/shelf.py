@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from safetensors import safe_open
+
 from zerokit.adapters import AdapterSpec
 from zerokit.engines.adapter_files import CONFIG, MAX_BYTES, Pair, Tensor, pairs, read_config, read_header
 from zerokit.engines.adapter_source import Found, locate, read_remote_header
@@ -207,6 +209,15 @@ def to_load(chosen: Sequence[AdapterChoice], carried: Sequence[Adapter]) -> floa
     """
     wanted = {choice.name for choice in chosen}
     return sum(1 + adapter.bytes / 1e8 for adapter in carried if adapter.name in wanted)
+
+
+def check_numbers(adapter: Adapter) -> None:
+    """Raise AdapterError unless all of an adapter's weights are finite; they are read for it, one by one."""
+    with safe_open(adapter.file, "pt") as file:
+        for pair in adapter.pairs():
+            for key in (pair.down, pair.up):
+                if not file.get_tensor(key).float().isfinite().all():
+                    raise AdapterError(f'The adapter "{adapter.name}" has weights that are not finite.')
 
 
 def _is_another(theirs: str | None, ours: str) -> bool:
