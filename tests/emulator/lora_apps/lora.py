@@ -1,0 +1,39 @@
+"""A chat Space with adapters, which lets visitors bring their own, and tells which threads and folders are left."""
+
+import json
+import os
+import tempfile
+import threading
+from pathlib import Path
+
+import gradio as gr
+
+from zerokit import ZeroLoRA
+from zerokit.adapters import AdapterSpec
+
+FOLDERS = json.loads(os.environ["LORA_ADAPTERS"])
+SPECS = {"first": {"trigger": "Ahoy!", "examples": ("Who are you?",)}, "third": {"weight": 0.5}}
+
+demo = ZeroLoRA(
+    os.environ["LORA_BASE"],
+    [AdapterSpec(folder, name=name, **SPECS.get(name, {})) for name, folder in FOLDERS.items()],
+    title="Adapters",
+    allow_custom=os.environ.get("LORA_CUSTOM") == "1",
+    max_new_tokens=int(os.environ.get("LORA_TOKENS", "12")),
+    temperature=0,
+)
+
+
+def threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith(("zerokit-pump", "zerokit-call"))]
+
+
+def folders() -> list[str]:
+    return [folder.name for folder in Path(tempfile.gettempdir()).glob("zerokit-adapter-*")]
+
+
+with demo:
+    gr.api(threads, api_name="threads", api_visibility="undocumented", queue=False)
+    gr.api(folders, api_name="folders", api_visibility="undocumented", queue=False)
+
+demo.launch(mcp_server=os.environ.get("LORA_MCP") == "1")
