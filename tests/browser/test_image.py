@@ -15,6 +15,7 @@ from playwright.sync_api import Page, expect
 sys.path.append(str(Path(__file__).parents[1] / "emulator"))
 
 from chat_world import HERE, until, world
+from folds import unfold
 
 from zerokit.pictures.record import read_png
 from zerokit.quota import hub
@@ -97,6 +98,19 @@ class Studio:
     def editor(self):
         return self.root.locator("[data-testid=image]").filter(has=self.page.locator("canvas"))
 
+    @property
+    def start(self):
+        """The heading above the editor."""
+        return self.root.locator(".zi-start").get_by_role("button", name=re.compile("picture|painted part")).first
+
+    def tool(self, name: str):
+        return self.root.locator(".zi-start").get_by_role("button", name=name)
+
+    def price_s(self) -> int:
+        """What the page says that the next click reserves."""
+        said = re.search(r"about (\d+) s", self.bar.inner_text())
+        return int(said[1]) if said else 0
+
     def number(self, name: str):
         return self.root.get_by_role("spinbutton", name=re.compile(name))
 
@@ -108,9 +122,7 @@ class Studio:
         return self.root.get_by_role("button", name=re.compile(f"^{name}"))
 
     def open(self, name: str) -> None:
-        fold = self.fold(name)
-        if "open" not in fold.get_attribute("class").split():
-            fold.click()
+        unfold(self.fold(name))
 
     def over(self) -> None:
         expect(self.generate).to_be_visible(timeout=PATIENCE_MS)
@@ -156,8 +168,7 @@ class Studio:
         self.root.locator(".zi-start input[type=file]").set_input_files(
             {"name": "start.png", "mimeType": "image/png", "buffer": file}
         )
-        expect(self.root.locator(".zi-start").get_by_role("button", name="Brush Size")).to_be_visible()
-        self.page.wait_for_timeout(2000)  # the editor sends its layers when it likes, and shows nothing of it
+        expect(self.start).to_contain_text("Starting from a picture", timeout=PATIENCE_MS)
 
     def brush(self) -> None:
         """Paint over the middle of the picture in the editor, as fast as a hand."""
@@ -173,7 +184,6 @@ class Studio:
             mouse.move(x - 20 + 3 * step, y)
             self.page.wait_for_timeout(40)
         mouse.up()
-        self.page.wait_for_timeout(2000)  # the editor sends its layers when it likes, and shows nothing of it
 
 
 @pytest.fixture
@@ -384,9 +394,85 @@ def test_from_a_picture_and_in_a_part_of_it(space, visit):
     assert 4 < top < bottom < 28  # a stroke through the middle
     assert right - left > 4
     studio.root.get_by_role("button", name="Change this picture").click()
-    studio.page.wait_for_timeout(2000)
+    expect(studio.start).to_have_text(re.compile("Starting from a picture · 32 × 32"), timeout=PATIENCE_MS)
     studio.paint()
     assert read_png(studio.files()[0]).mode == "image"
+
+
+def test_heading_and_price_follow_the_editor(space, visit):
+    studio = visit(viewport={"width": 1100, "height": 1200})
+    expect(studio.bar).to_contain_text(re.compile(r"Next run: about \d+ s"))
+    few_s = studio.price_s()
+    studio.open("Settings")
+    studio.set("Steps", 100)
+    until(lambda: studio.price_s() > few_s, PATIENCE_MS / 1000)
+    plain_s = studio.price_s()
+
+    def follows(heading: str, price: object) -> None:
+        expect(studio.start).to_have_text(re.compile(heading), timeout=PATIENCE_MS)
+        until(lambda: price(studio.price_s()), PATIENCE_MS / 1000)
+
+    studio.start_from(png("white"))
+    follows("Starting from a picture · 32 × 32", lambda price_s: 0 < price_s < plain_s)  # 60 of the 100 steps
+    studio.brush()
+    follows("Changing the painted part · 32 × 32", lambda price_s: price_s > 0)
+    studio.tool("Undo").click()
+    follows("Starting from a picture · 32 × 32", lambda price_s: 0 < price_s < plain_s)
+    studio.tool("Redo").click()
+    follows("Changing the painted part · 32 × 32", lambda price_s: price_s > 0)
+    studio.tool("Clear canvas").click()
+    follows("Start from a picture", lambda price_s: price_s == plain_s)
+    studio.set("Steps", STEPS)
+    studio.paint()
+    assert read_png(studio.files()[0]).mode == "text"
+    studio.root.get_by_role("button", name="Change this picture").click()
+    follows("Starting from a picture · 32 × 32", lambda price_s: price_s > 0)
+    studio.drop(studio.files()[0])
+    follows("Start from a picture", lambda price_s: price_s > 0)
+
+
+def test_gradios_run_history_brings_a_run_back(space, visit):
+    studio = visit(viewport={"width": 1100, "height": 900})
+    studio.open("Settings")
+    studio.set("Steps", 7)
+    studio.paint("a green star")
+    made = studio.files()
+    studio.paint("two blue squares")
+    expect(studio.thumbnails).to_have_count(2)
+    space.z.set_left("free", 120)
+    studio.page.goto(f"{space.app.url}/gradio_api/runs")
+    runs = studio.page.get_by_test_id("run-history")
+    expect(runs.get_by_role("heading", name="Run history (2)")).to_be_visible()
+    expect(runs).not_to_contain_text(re.compile("runs? left|quota", re.IGNORECASE))
+    runs.get_by_role("button", name="Load").last.click()
+    expect(studio.root.locator(READY)).to_be_visible(timeout=PATIENCE_MS)
+    expect(studio.prompt).to_have_value("a green star")
+    expect(studio.thumbnails).to_have_count(1)
+    assert studio.files() == made
+    expect(studio.status).to_contain_text(OVER)
+    studio.over()
+    expect(studio.generate).to_have_text("Generate")
+    expect(studio.root.get_by_role("button", name="Change this picture")).to_be_enabled()
+    studio.open("Settings")
+    expect(studio.number("Steps")).to_have_value("7")
+    expect(studio.root.get_by_label("Seed", exact=True)).to_have_value(str(read_png(made[0]).seed))
+    expect(studio.bar).to_contain_text("2 min")
+    studio.root.get_by_label("Another seed each time").uncheck()
+    studio.paint("a green star")
+    expect(studio.thumbnails).to_have_count(2)
+    again, before = studio.pictures()
+    assert again.tobytes() == before.tobytes() == opened(made[0]).tobytes()
+
+
+def test_a_run_from_a_picture_comes_back_with_it(space, visit):
+    studio = visit(viewport={"width": 1100, "height": 1200})
+    studio.start_from(png("white"))
+    studio.paint()
+    studio.page.goto(f"{space.app.url}/gradio_api/runs")
+    studio.page.get_by_test_id("run-history").get_by_role("button", name="Load").click()
+    expect(studio.start).to_have_text(re.compile("Starting from a picture · 32 × 32"), timeout=PATIENCE_MS)
+    studio.paint()
+    assert [read_png(file).mode for file in studio.files()] == ["image", "image"]
 
 
 def test_two_visitors_do_not_mix(space, visit):

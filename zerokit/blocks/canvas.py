@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from html import escape
 
 from zerokit.calls import Beat, Outcome
@@ -47,6 +48,21 @@ def done(outcome: Outcome) -> str:
     return "".join(parts) or _line("The model gave no picture. Try again with another seed.")
 
 
+def compared(outcome: Outcome) -> str:
+    """How a call for several requests ended, as if it had been for one."""
+    replies: list[ImageReply] = outcome.value if isinstance(outcome.value, list) else []
+    early = [reply.ended for reply in replies if reply.ended != "complete"]
+    pictures = tuple(picture for reply in replies for picture in reply.pictures)
+    one = ImageReply(
+        pictures,
+        early[0] if early else "complete",
+        steps=min((reply.steps for reply in replies if reply.pictures), default=0),
+        seconds=sum(reply.seconds for reply in replies),
+        notes=tuple(dict.fromkeys(note for reply in replies for note in reply.notes)),
+    )
+    return done(replace(outcome, value=one))
+
+
 def failed(error: Exception) -> str:
     """An error as a card that stays until the next call."""
     title = error.title if isinstance(error, ZeroKitError) else str(getattr(error, "title", "Error"))
@@ -77,7 +93,7 @@ def _made(reply: ImageReply, outcome: Outcome) -> str:
         "1 picture" if count == 1 else f"{count} pictures",
         f"{width} × {height}",
         "1 step" if reply.steps == 1 else f"{reply.steps} steps",
-        f"seed {seeds[0]}" if count == 1 else f"seeds {seeds[0]} to {seeds[-1]}",
+        f"seed {seeds[0]}" if seeds[0] == seeds[-1] else f"seeds {seeds[0]} to {seeds[-1]}",
         f"{reply.seconds:.1f}\u00a0s",
     ]
     ended = reply.ended if outcome.ended == "complete" else outcome.ended

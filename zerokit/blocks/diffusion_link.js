@@ -1,6 +1,8 @@
-async (prompt, negative_prompt, aspect, width, height, images, steps, guidance, scheduler, seed, randomise, strength) => {
+async (prompt, negative_prompt, aspect, width, height, images, steps, guidance, scheduler, seed, randomise, strength, preview, picker) => {
   const settings = { prompt, negative_prompt, width, height, steps, guidance, scheduler, strength };
   if (!randomise || seed) settings.seed = seed;  // Gradio shows an empty number as 0
+  const picked = picker?.picked ?? {};
+  if (Object.keys(picked).length) settings.adapters = JSON.stringify(picked);
   const link = new URL(window.location.href);
   link.search = "";
   link.hash = "";

@@ -1,13 +1,23 @@
-(images) => {
+(made) => {
   const page = document.getElementById("PAGE_ID");
-  if (!page) return;
+  if (!page) return [{ __type__: "update" }];
+  page.busy = false;
+  for (const other of page.querySelectorAll(".zi-run")) other.inert = false;
+  const newest = made?.[0]?.image?.path;
+  const isNew = newest !== undefined && newest !== page.newest;
+  if (isNew) page.newest = newest;
   // Several new pictures are seen beside each other. Gradio's gallery keeps one of them large, whatever it is told.
-  const newest = page.querySelector(".zi-gallery .thumbnail-item img")?.src;
-  if (images > 1 && newest !== page.newest) {
+  if (isNew && made.length > 1) {
     const large = page.querySelector(".zi-gallery .preview");
     large?.dispatchEvent(new KeyboardEvent("keydown", { code: "Escape", bubbles: true }));
   }
-  page.newest = newest;
   // Stop is gone, and a gallery takes the keyboard for its new picture: back to where the visitor was.
-  if (page.lastUsed) page.querySelector(`.zi-ask ${page.lastUsed}`)?.focus({ preventScroll: true });
+  const back = () => {
+    if (page.lastUsed) page.querySelector(`.zi-ask ${page.lastUsed}`)?.focus({ preventScroll: true });
+  };
+  const gallery = page.querySelector(".zi-gallery");
+  gallery?.addEventListener("focusin", back, { once: true });
+  setTimeout(() => gallery?.removeEventListener("focusin", back), 1000);
+  back();
+  return [isNew && made.length === 1 ? { __type__: "update", selected_index: 0 } : { __type__: "update" }];
 }

@@ -1,4 +1,5 @@
 () => {
+  const LOOK_AFTER_MS = 300, LOST_MS = 20000;
   // A picture dropped anywhere beside the places that take one brings its settings back.
   const seen = (element) => element && element.offsetParent !== null;
   const takes = (target) => {
@@ -28,6 +29,34 @@
       if (page) page.lastUsed = !ask ? "" : event.target.closest("textarea") ? "textarea" : ".zi-generate";
     });
   }
+  // Look at the editor when it may have changed, one look after the other: they would overtake each other.
+  const page = document.getElementById("PAGE_ID");
+  let waiting, since = 0, isMissed = false;
+  page.look = () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => {
+      isMissed = Date.now() - since < LOST_MS;
+      if (isMissed) return;
+      since = Date.now();
+      document.querySelector("#PAGE_ID .zi-look")?.click();
+    }, LOOK_AFTER_MS);
+  };
+  page.looked = () => {
+    since = 0;
+    if (isMissed) page.look();
+  };
+  for (const kind of ["pointerup", "keyup"]) {
+    document.addEventListener(kind, (event) => {
+      if (event.target.closest && event.target.closest("#PAGE_ID .zi-start .image-container")) page.look();
+    });
+  }
+  page.look();
+  document.addEventListener("keydown", (event) => {  // one run at a time, also for who presses Enter twice
+    const box = event.target.closest && event.target.closest("#PAGE_ID .zi-ask textarea");
+    if (!box || event.key !== "Enter" || event.shiftKey || !document.getElementById("PAGE_ID").busy) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  }, true);
   document.addEventListener("keydown", (event) => {  // Enter alone is the text box's own
     if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
     if (event.target.closest && event.target.closest("#PAGE_ID .zi-ask textarea")) {

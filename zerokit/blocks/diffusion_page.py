@@ -11,16 +11,20 @@ import gradio as gr
 
 from zerokit.blocks import canvas
 from zerokit.blocks.image_model import ImageModel, most_images
+from zerokit.blocks.image_part import ImagePart
 from zerokit.engines.abilities import Abilities
+from zerokit.engines.shelf import Adapter
 from zerokit.pictures.record import Record
 from zerokit.quota.meter import ZeroQuota
-from zerokit.requests import MAX_GUIDANCE, MAX_STEPS
+from zerokit.requests import MAX_GUIDANCE, MAX_STEPS, ImageRequest
 
 CUSTOM = "Free"
 ASPECTS = {"1:1": 1.0, "4:3": 4 / 3, "3:4": 3 / 4, "3:2": 3 / 2, "2:3": 2 / 3, "16:9": 16 / 9, "9:16": 9 / 16}
 CHANGE = "Change this picture"
 LINK = "Copy a link to these settings"
 START = "Start from a picture"
+KEPT_PICTURES = 48
+"""Pictures of this visit that stay in the gallery."""
 _GALLERY_HEIGHT = "max(280px, min(100dvh - 330px, 100vw))"
 _PICTURES = [".png", ".jpg", ".jpeg", ".webp"]
 _SMALL_SIDE = 128
@@ -47,7 +51,17 @@ class Page:
     Settings that the model does not have are made, so that handlers have one shape, but not shown.
     """
 
-    def __init__(self, model: ImageModel, *, title: str, description: str | None, examples: Sequence[str]) -> None:
+    def __init__(
+        self,
+        model: ImageModel,
+        *,
+        title: str,
+        description: str | None,
+        examples: Sequence[str],
+        part: ImagePart | None = None,
+    ) -> None:
+        self.model = model
+        self.part = part or ImagePart()
         self.own = model.engine.abilities
         self.start = model.start
         self._starts = bool({"image", "inpaint"} & set(self.own.modes))
@@ -64,12 +78,18 @@ class Page:
                 if examples:
                     rows = [[example] for example in examples]
                     gr.Examples(rows, self.prompt, label="Examples", cache_examples=False, api_visibility="private")
+                self.part.place()
                 self._settings()
         page.elem_id = self.page_id = f"zerokit-image-{page._id}"
 
     def script(self, name: str) -> str:
         """A script of this page, which finds it among others in the same window."""
-        return text(f"diffusion_{name}.js").replace("PAGE_ID", self.page_id)
+        script = text(f"diffusion_{name}.js").replace("PAGE_ID", self.page_id)
+        return script.replace("KEPT_PICTURES", str(KEPT_PICTURES))
+
+    def call(self, name: str) -> str:
+        """A script that calls what `diffusion_open.js` put on the page."""
+        return f"() => {{ document.getElementById({self.page_id!r})?.{name}?.(); }}"
 
     def _ask(self) -> None:
         self.prompt = gr.Textbox(
@@ -188,7 +208,11 @@ class Page:
         )
         # What is folded is not in the page: a picture that is dropped beside everything needs a place that is.
         self.dropped = gr.File(file_types=_PICTURES, visible="hidden", elem_classes="zi-dropped")
-        self.past = gr.State([])
+        self.look = gr.Button(visible="hidden", elem_classes="zi-look")
+        # Gradio's run history keeps what an event was given and gave: only this run's pictures, and nothing of quota.
+        self.made = gr.Gallery(label="Pictures of this run", format="png", visible="hidden", interactive=False)
+        self.spent = gr.State(None)
+        self.known = gr.State(None)
         self.chosen = gr.State(0)
         self.starts_from = gr.State("text")
 
@@ -210,6 +234,32 @@ class Page:
             self.strength,
             self.preview,
         ]
+
+    @property
+    def asked_with(self) -> list[Any]:
+        """What a request is made of, the page's part in it included."""
+        return [*self.settings, *self.part.inputs]
+
+    def plainly(self, values: Sequence[Any], changes: dict[str, Any], *, prompt: str | None = None) -> ImageRequest:
+        """What is asked on the page, without the part in it.
+
+        Args:
+            values: of `asked_with`.
+            changes: fields of the request that come from elsewhere; None counts as not given.
+            prompt: instead of the one on the page.
+
+        Raises:
+            RequestError: it cannot be used.
+        """
+        fields = {**self.from_page(*values[: len(self.settings)]), **changes}
+        said = fields.pop("prompt")
+        return self.model.request(said if prompt is None else prompt, fields)
+
+    def asked(
+        self, values: Sequence[Any], changes: dict[str, Any], *, prompt: str | None = None
+    ) -> tuple[ImageRequest, tuple[Adapter, ...]]:
+        """The same with it, and the adapters that ride along."""
+        return self.part.take_part(self.plainly(values, changes, prompt=prompt), values[len(self.settings) :])
 
     def from_page(
         self,

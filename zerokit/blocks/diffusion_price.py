@@ -11,6 +11,7 @@ from zerokit.blocks.diffusion_page import Page
 from zerokit.blocks.diffusion_wiring import QUIET
 from zerokit.blocks.image_model import Fit, ImageModel, blank
 from zerokit.blocks.visitor import left_s
+from zerokit.engines.shelf import Adapter
 from zerokit.errors import ZeroKitError
 from zerokit.quota.words import duration
 from zerokit.requests import ImageRequest
@@ -25,10 +26,10 @@ class Price:
     def add_events(self, load: Callable[..., Any], made: gr.events.Dependency) -> None:
         """Price the page when it is opened, when a setting changes, and after a call."""
         parts = self.parts
-        asked = [*parts.settings, parts.starts_from, parts.quota]
+        asked = [*parts.asked_with, parts.starts_from, parts.quota]
         shown = [parts.quota, parts.fit]
         priced = [parts.images, parts.aspect, parts.width, parts.height, parts.steps]
-        priced += [parts.guidance, parts.scheduler, parts.strength, parts.starts_from]
+        priced += [parts.guidance, parts.scheduler, parts.strength, parts.starts_from, *parts.part.inputs]
         gr.on(
             [load, *(component.change for component in priced)],
             self._price,
@@ -41,41 +42,49 @@ class Price:
         made.then(self._price, asked, shown, concurrency_limit=None, **QUIET)
         parts.fit.click(self._take, asked, [parts.steps, parts.images, parts.fit], **QUIET)
 
-    def _asked(self, settings: Sequence[Any], starts_from: Any) -> ImageRequest:
+    def _asked(self, values: Sequence[Any], starts_from: Any) -> tuple[ImageRequest, tuple[Adapter, ...]]:
         """A request like the one on the page, whatever its prompt and picture will be."""
-        asked = self.parts.from_page(*settings)
-        mode, *size = starts_from if isinstance(starts_from, list | tuple) else (starts_from,)
-        if mode in ("image", "inpaint") and len(size) == 2:
-            asked |= {"image": blank(*size), "width": None, "height": None}
-        del asked["prompt"]
-        return self.model.request("?", asked)
+        return self.parts.asked(values, start_of(starts_from), prompt="?")
 
     def _price(self, token: gr.OAuthToken | None, *values: Any) -> tuple[Any, Any]:
         """What the next click reserves; and where that is more than is left, what would fit."""
-        *settings, starts_from, meter = values
+        *asked_with, starts_from, meter = values
         hidden = gr.update(visible=False)
         try:
-            asked = self._asked(settings, starts_from)
-            price_s = self.model.reserved_s(asked)
+            asked, extra = self._asked(asked_with, starts_from)
+            price_s = self.model.reserved_s(asked, extra)
         except ZeroKitError:  # half-typed settings have no price
             return self.parts.quota.priced(None), hidden
         left = left_s(token, meter) if price_s is not None else None
         if price_s is None or left is None or left <= 0 or price_s <= left:
             return self.parts.quota.priced(price_s), hidden
-        fit = self.model.fit(asked, left)
+        fit = self.model.fit(asked, left, extra)
         return self.parts.quota.priced(price_s), _offer(fit, asked, left)
 
     def _take(self, token: gr.OAuthToken | None, *values: Any) -> tuple[Any, Any, Any]:
         """Take the settings that fit."""
-        *settings, starts_from, meter = values
+        *asked_with, starts_from, meter = values
         left = left_s(token, meter)
         try:
-            fit = self.model.fit(self._asked(settings, starts_from), left) if left is not None else None
+            asked, extra = self._asked(asked_with, starts_from)
+            fit = self.model.fit(asked, left, extra) if left is not None else None
         except ZeroKitError:
             fit = None
         if fit is None:
             return gr.skip(), gr.skip(), gr.skip()
         return fit.steps, fit.images, gr.update(visible=False)
+
+
+def start_of(starts_from: Any) -> dict[str, Any]:
+    """A picture like the one in the editor, as fields of a request.
+
+    Args:
+        starts_from: what `StartPicture` says of it.
+    """
+    mode, *size = starts_from if isinstance(starts_from, list | tuple) else (starts_from,)
+    if mode not in ("image", "inpaint") or len(size) != 2:
+        return {}
+    return {"image": blank(*size), "width": None, "height": None}
 
 
 def _offer(fit: Fit | None, asked: ImageRequest, left_s: float) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -13,6 +15,7 @@ from zerokit.blocks.endpoint import document
 from zerokit.blocks.image_model import ImageModel
 from zerokit.blocks.visitor import left_s
 from zerokit.calls import Outcome, to_gradio
+from zerokit.engines.image_prompts import PreparedImage
 from zerokit.errors import RequestError, ZeroKitError
 from zerokit.pictures.mask import with_mask
 from zerokit.pictures.opening import open_picture
@@ -21,34 +24,93 @@ from zerokit.requests import ImageReply
 
 
 def add_endpoint(model: ImageModel) -> None:
-    """Add the endpoint to the Blocks that are open: components that are not shown, so that files go Gradio's way."""
+    """Add the endpoint to the Blocks that are open."""
+    add(lambda gallery: _generate(model, gallery), fields())
+
+
+def fields() -> list[gr.components.Component]:
+    """Components for the parameters that every endpoint for images has, in the order of `given`."""
+    whole = partial(gr.Number, precision=0, render=False)
+    inputs: list[gr.components.Component] = [
+        gr.Textbox("", render=False),
+        whole(None),
+        whole(None),
+        whole(1),
+        whole(None),
+        gr.Number(None, render=False),
+        whole(None),
+        gr.Textbox("", render=False),
+        gr.File(render=False),
+        gr.File(render=False),
+        gr.Number(0.6, render=False),
+    ]
+    for component in inputs:
+        if isinstance(component, gr.Number):  # Gradio rounds, and fails without a word on what is no number
+            component.preprocess = whole_number
+    return inputs
+
+
+def add(
+    make: Callable[[gr.Gallery], Callable[..., Any]],
+    inputs: Sequence[gr.components.Component],
+    schemas: dict[str, dict[str, Any]] | None = None,
+) -> None:
+    """Add an endpoint: components that are not shown, so that files go Gradio's way.
+
+    Args:
+        make: from the gallery that it fills to its function, which has its name and says what its parameters are.
+        inputs: for the parameters after the prompt.
+        schemas: JSON schemas of those that say more than their types.
+    """
     with gr.Row(visible=False):
-        whole = partial(gr.Number, precision=0)
-        inputs = [
-            gr.Textbox(),
-            gr.Textbox(""),
-            whole(None),
-            whole(None),
-            whole(1),
-            whole(None),
-            gr.Number(None),
-            whole(None),
-            gr.Textbox(""),
-            gr.File(),
-            gr.File(),
-            gr.Number(0.6),
-        ]
+        prompt = gr.Textbox()
         for component in inputs:
-            if isinstance(component, gr.Number):  # Gradio rounds, and fails without a word on what is no number
-                component.preprocess = whole_number
+            component.render()
         outputs = [gr.Gallery(label="Pictures", format="png"), gr.JSON(label="Details")]
         button = gr.Button("Generate")
-    generate = _endpoint(model, outputs[0])
-    event = button.click(generate, inputs, outputs, api_name="generate", concurrency_limit=None, show_progress="hidden")
-    document(event)
+    function = make(outputs[0])
+    event = button.click(
+        function,
+        [prompt, *inputs],
+        outputs,
+        api_name=function.__name__,
+        concurrency_limit=None,
+        show_progress="hidden",
+    )
+    document(event, schemas=schemas)
 
 
-def _endpoint(model: ImageModel, gallery: gr.Gallery) -> Any:
+def given(*values: Any) -> dict[str, Any]:
+    """The parameters of an endpoint as fields of a request, the pictures opened and checked."""
+    names = ("negative_prompt", "width", "height", "images", "steps", "guidance", "seed", "scheduler")
+    *plain, image, mask, strength = values
+    asked = {name: None if value == "" else value for name, value in zip(names, plain, strict=True)}
+    return {**asked, "strength": strength, **_pictures(image, mask)}
+
+
+def painted(
+    model: ImageModel, work: PreparedImage, token: gr.OAuthToken | None, gallery: gr.Gallery
+) -> tuple[list[tuple[str, str]], dict[str, Any]]:
+    """Make the pictures of one request; what the endpoint answers."""
+    outcome = model.paint.within(left_s(token)).outcome(work)
+    reply = outcome.value if isinstance(outcome.value, ImageReply) else ImageReply((), ended=outcome.ended)
+    files = model.save(work, reply, gallery.GRADIO_CACHE)
+    captions = [canvas.caption(picture.seed, flagged=picture.flagged) for picture in reply.pictures]
+    return list(zip(map(str, files), captions, strict=True)), details(reply, outcome)
+
+
+@contextmanager
+def answering(token: gr.OAuthToken | None) -> Iterator[None]:
+    """An endpoint's work: errors as a program gets them, and what is left is asked for anew after it."""
+    try:
+        yield
+    except ZeroKitError as exc:
+        raise to_gradio(exc) from exc
+    finally:
+        hub.forget(token.token if token else None)
+
+
+def _generate(model: ImageModel, gallery: gr.Gallery) -> Callable[..., Any]:
     def generate(
         prompt: str,
         negative_prompt: str = "",
@@ -84,30 +146,11 @@ def _endpoint(model: ImageModel, gallery: gr.Gallery) -> Any:
             The pictures as PNG files, and an object with seeds, width, height, steps, ended (complete, deadline,
             stopped or interrupted), notes, seconds, reserved_s and used_s of the GPU.
         """
-        given = {
-            "negative_prompt": negative_prompt or None,
-            "width": width,
-            "height": height,
-            "images": images,
-            "steps": steps,
-            "guidance": guidance,
-            "seed": seed,
-            "scheduler": scheduler or None,
-            "strength": strength,
-        }
-        try:
-            given |= _pictures(image, mask)
-            work = model.work(model.request(prompt, given))
-        except ZeroKitError as exc:
-            raise to_gradio(exc) from exc
-        try:
-            outcome = model.paint.within(left_s(token)).outcome(work)
-        finally:
-            hub.forget(token.token if token else None)
-        reply = outcome.value if isinstance(outcome.value, ImageReply) else ImageReply((), ended=outcome.ended)
-        files = model.save(work, reply, gallery.GRADIO_CACHE)
-        captions = [canvas.caption(picture.seed, flagged=picture.flagged) for picture in reply.pictures]
-        return list(zip(map(str, files), captions, strict=True)), _details(reply, outcome)
+        with answering(token):
+            asked = given(
+                negative_prompt, width, height, images, steps, guidance, seed, scheduler, image, mask, strength
+            )
+            return painted(model, model.work(model.request(prompt, asked)), token, gallery)
 
     return generate
 
@@ -124,7 +167,8 @@ def _pictures(image: str | None, mask: str | None) -> dict[str, Any]:
     return {"image": background, "mask": marked}
 
 
-def _details(reply: ImageReply, outcome: Outcome) -> dict[str, Any]:
+def details(reply: ImageReply, outcome: Outcome) -> dict[str, Any]:
+    """What is said beside the pictures."""
     width, height = reply.pictures[0].image.size if reply.pictures else (None, None)
     return {
         "seeds": [picture.seed for picture in reply.pictures],

@@ -7,10 +7,12 @@ visitor's quota.
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from zerokit.pictures.facts import Record, fitting
+from zerokit.pictures.loras import kept_adapters
 
 _KINDS = {
     **dict.fromkeys(("prompt", "negative_prompt", "scheduler"), str),
@@ -27,4 +29,7 @@ def record_of(query: Mapping[str, str]) -> Record | None:
             with contextlib.suppress(ValueError):
                 values[name] = kind(query[name])
     values = fitting(values)
+    with contextlib.suppress(ValueError, RecursionError):
+        picked = json.loads(query.get("adapters", "{}"))
+        values["adapters"] = kept_adapters(list(picked.items()) if isinstance(picked, dict) else [])
     return Record(**values) if str(values.get("prompt", "")).strip() else None

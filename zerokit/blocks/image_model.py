@@ -86,9 +86,9 @@ class ImageModel:
         """Seconds that this request would reserve; None off ZeroGPU."""
         return self.paint.quote(self.work(request, extra)).reserved_s
 
-    def fit(self, request: ImageRequest, left_s: float) -> Fit | None:
+    def fit(self, request: ImageRequest, left_s: float, extra: Sequence[Adapter] = ()) -> Fit | None:
         """What of the request fits into `left_s` seconds; None: nothing that is worth a run."""
-        work = self.work(request)
+        work = self.work(request, extra)
         asked = work.request.steps or 1
         for least in (max(1, round(FIT_SHARE * asked)), min(ImageDuration.USEFUL_STEPS, asked)):
             for images in range(request.images, 0, -1):
