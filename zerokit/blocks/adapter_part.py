@@ -49,6 +49,14 @@ class AdapterPart:
         picked, own = values
         return from_page(picked, self.engine.adapters, _adapters(own))
 
+    def known(self, values: Sequence[Any]) -> tuple[Adapter, ...]:
+        """What can be chosen, the visitor's own included.
+
+        Args:
+            values: of `inputs`.
+        """
+        return (*self.engine.adapters, *_adapters(values[1]))
+
     def place(self) -> None:
         """Place the gallery, and below it the fields for an adapter of one's own."""
         self.own.render()
