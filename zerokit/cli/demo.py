@@ -67,9 +67,7 @@ def demo(
     if ask is not None and not set(names) & set(ASKED):
         raise UsageError(f"--ask is for the chat: zerokit demo chat --ask {ask!r}")
     if adapter and (ask is None or "lora" not in names):
-        raise UsageError(
-            '--adapter goes with the adapters: zerokit demo lora --ask "What is ZeroGPU?" --adapter pirate'
-        )
+        raise UsageError('--adapter goes with --ask: zerokit demo lora --ask "What is ZeroGPU?" --adapter pirate')
     if prompt is not None and "diffusion" not in names:
         raise UsageError(f"--prompt is for images: zerokit demo diffusion --prompt {prompt!r}")
     if ask is not None and prompt is not None:
