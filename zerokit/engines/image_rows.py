@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -32,11 +32,17 @@ class _Share(Control):
         progress: Callable[[float, str], None],
         made: Callable[[Any], None],
     ) -> None:
-        super().__init__(time.monotonic() + whole.left_s * part)
+        left_s = whole.left_s
+        self._for_others_s = 0.0 if math.isinf(left_s) else left_s * (1 - part)
+        super().__init__(whole.deadline - self._for_others_s)
         self._whole, self._tell, self._hand = whole, progress, made
 
+    @property
+    def left_s(self) -> float:
+        return max(0.0, self._whole.left_s - self._for_others_s)
+
     def stop_reason(self) -> StopReason | None:
-        return self._whole.stop_reason() or super().stop_reason()
+        return self._whole.stop_reason() or (None if self.left_s > 0 else "deadline")
 
     def report(
         self, done: float | None = None, total: float | None = None, text: str = "", *, made: Any = None

@@ -93,15 +93,15 @@ def _taken(adapter: Adapter, pipe: Any) -> dict[str, _Taken]:
 
         def take(*args: Any, **more: Any) -> None:
             given = signature.bind(*args, **more).arguments
-            into: Any = given.get(model)
-            if id(into) in models:
+            into, metadata = given.get(model), given.get("metadata")
+            if isinstance(into, torch.nn.Module) and id(into) in models:
                 taken[models[id(into)]] = _Taken(
                     into,
                     given.get("prefix") or model,
                     model == "text_encoder",
                     given["state_dict"],
                     given.get("network_alphas") or {},
-                    given.get("metadata") or {},
+                    metadata if isinstance(metadata, Mapping) else {},
                 )
 
         return take
@@ -169,7 +169,8 @@ def _alphas(said: Mapping[str, Any], adapter: Adapter, taken: _Taken) -> Callabl
     if own:
         common = Counter(own.values()).most_common()[0][0]
         return lambda layer: own.get(layer.module, common)
-    config = check_config(_own(taken.metadata, taken.prefix)) if taken.metadata else adapter.config()
+    said_too = _own(taken.metadata, taken.prefix)
+    config = check_config(said_too) if said_too else adapter.config()
     if not config:
         return lambda layer: float(layer.rank)
     root = bool(config.get("use_rslora"))
