@@ -42,7 +42,6 @@ def hub(files, tmp_path_factory):
         shutil.copytree(files["mine"], root / "someone" / name)
     (root / "someone/pickle" / WEIGHTS).rename(root / "someone/pickle/adapter_model.bin")
     (root / "someone/large" / WEIGHTS).rename(root / "someone/large/large.safetensors")
-    tiny_adapters.change(root / "someone/other", target_modules=["other"])
     wide = tiny_text.random_model(tiny_text.tokenizer(), hidden_size=64)
     tiny_adapters.save(root / "someone/other", wide, seed=9)
     (root / "someone/spoilt" / WEIGHTS).write_bytes(b"<html>" * 100)
@@ -63,7 +62,7 @@ def space(base, files, hub):
         "HF_ENDPOINT": hub.url,
         "HF_TOKEN": GOOD_TOKEN,
     }
-    with world(APP, env=env) as space:
+    with world(APP, env=env, ready_s=900) as space:
         yield space
 
 
@@ -240,7 +239,7 @@ def test_a_comparison_that_fails_says_why(lora, fault, title):
 
 def test_a_comparison_that_runs_out_of_time_gives_what_there_is(lora):
     lora.client().predict("hello", api_name="/compare")
-    lora.z.set_faults("slow:0.25@1")
+    lora.z.set_faults("slow:2@1")
     made = lora.client().predict("hello you", api_name="/compare")
     assert made["ended"] == "deadline" or {answer["ended"] for answer in made["answers"]} == {"deadline"}
     assert all(answer["new_tokens"] for answer in made["answers"])

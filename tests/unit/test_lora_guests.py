@@ -109,7 +109,7 @@ def test_what_the_space_has_fetched_is_not_given_away_while_the_hub_is_gone(door
     assert find_adapter(AdapterSpec("owner/pirate"), kind="text").rank == 4
     hub.status = 503
     assert find_adapter(AdapterSpec("owner/pirate"), kind="text").rank == 4  # from its cache
-    with pytest.raises(ModelError, match="cannot be reached"):
+    with pytest.raises(AdapterError, match="could not be fetched from the Hub now"):
         door.from_hub("owner/pirate")
 
 
