@@ -12,7 +12,7 @@ from zerokit.adapters import AdapterSpec
 from zerokit.control import Control
 from zerokit.embedded import adapter_train, adapters
 from zerokit.embedded.chat_data import load_wordings
-from zerokit.embedded.chat_evaluate import folder_bytes
+from zerokit.embedded.figures import folder_bytes
 from zerokit.embedded.manners import MANNERS, pirate
 from zerokit.engines.shelf import base_of, find_adapter
 from zerokit.engines.text import TextEngine

@@ -10,7 +10,7 @@ import torch
 from safetensors import safe_open
 
 from zerokit import embedded
-from zerokit.embedded import chat, chat_evaluate, chat_train
+from zerokit.embedded import chat, chat_evaluate, chat_train, figures
 from zerokit.embedded.chat_data import Sampler, load_wordings, normal_form
 from zerokit.embedded.chat_data.wordings import expand
 
@@ -63,7 +63,7 @@ def test_the_folder_is_small_safe_and_readable():
     files = {file.name for file in FOLDER.iterdir()}
     assert {"README.md", "config.json", "generation_config.json", "model.safetensors", "tokenizer.json"} <= files
     assert not [name for name in files if name.endswith((".bin", ".pt", ".pth", ".pkl"))]
-    assert chat_evaluate.folder_bytes(FOLDER) <= 5_000_000
+    assert figures.folder_bytes(FOLDER) <= 5_000_000
     assert all(file.stat().st_mode & 0o044 == 0o044 for file in FOLDER.iterdir())
 
 

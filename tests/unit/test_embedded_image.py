@@ -8,7 +8,7 @@ from PIL import ImageChops
 from safetensors import safe_open
 
 from zerokit import embedded
-from zerokit.embedded import image, image_figures, image_train
+from zerokit.embedded import figures, image, image_figures, image_text, image_train
 from zerokit.embedded.image_data import COLOURS, SHAPES, Scene, Thing, draw
 from zerokit.embedded.image_evaluate import background_of, box_of, colour_of, count_of, shape_of
 from zerokit.embedded.image_model import GUIDANCE, STEPS, train_tokenizer
@@ -27,7 +27,7 @@ def pipeline():
 def test_the_folder_is_small_safe_and_readable():
     files = [file for file in FOLDER.rglob("*") if file.is_file()]
     assert not [file for file in files if file.suffix in (".bin", ".pt", ".pth", ".pkl")]
-    assert image_figures.folder_bytes(FOLDER) <= 7_000_000
+    assert figures.folder_bytes(FOLDER) <= 7_000_000
     assert all(file.stat().st_mode & 0o044 == 0o044 for file in files)
     assert "image" in embedded.names()
 
@@ -118,7 +118,7 @@ def test_prompts_are_the_same_for_a_seed():
 def test_a_training_repeats_itself_exactly():
     recipe = image_train.Recipe(
         seed=1, steps=2, batch=2, pool=4, autoencoder_steps=2, autoencoder_batch=2, decoder_steps=2,
-        shape_steps=2, shape_pool=4, hidden=16, channels=(8, 8, 16),
+        text_steps=2, text_batch=2, hidden=16, channels=(8, 8, 16),
     )  # fmt: skip
     first, second = (image_train.train(recipe, report=lambda line: None) for _ in range(2))
     assert first.losses == second.losses
@@ -137,6 +137,16 @@ def test_refining_the_decoder_leaves_latents_alone():
     image_train.refine_decoder(autoencoder, recipe, lambda line: None)
     assert torch.equal(image_train.encode(autoencoder, scenes), before)
     assert not torch.equal(autoencoder.decoder.layers[0].weight, decoder)
+
+
+def test_the_text_encoder_learns_what_prompts_say():
+    told = []
+    encoder = image_text.train_text_encoder(
+        train_tokenizer(), Sampler(5), hidden=32, steps=60, batch=16, report=told.append
+    )
+    assert not encoder.training
+    assert not any(parameter.requires_grad for parameter in encoder.parameters())
+    assert told[-1].startswith("text step    60  wholly understood")
 
 
 def test_the_shipped_tokenizer_is_the_one_of_the_recipe(pipeline):

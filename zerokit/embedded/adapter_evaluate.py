@@ -13,7 +13,8 @@ from transformers import PreTrainedTokenizerFast
 
 from zerokit.embedded import path
 from zerokit.embedded.chat_data import Wording, load_wordings
-from zerokit.embedded.chat_evaluate import Figure, generate, load
+from zerokit.embedded.chat_evaluate import generate, load
+from zerokit.embedded.figures import Figure, share
 from zerokit.embedded.manners import Manner
 
 _BATCH = 64
@@ -32,7 +33,7 @@ def evaluate(manner: Manner, folder: Path) -> list[Figure]:
     return [
         *_figures("held-out wordings", manner, held_out, asked),
         *_figures("first wordings, without sums", manner, first, known),
-        Figure("held-out wordings right without the adapter", _share([plain[w.text] == w.answer for w in held_out])),
+        Figure("held-out wordings right without the adapter", share([plain[w.text] == w.answer for w in held_out])),
         Figure("words of an answer, mean", f"{_words(asked):.1f}, without the adapter {_words(plain):.1f}"),
         Figure("size of the weights", f"{(folder / 'adapter_model.safetensors').stat().st_size / 1e3:.0f} KB"),
     ]
@@ -53,14 +54,10 @@ def _figures(what: str, manner: Manner, wordings: Sequence[Wording], given: dict
     kept = [manner.keeps(given[w.text], manner.says(w)) for w in wordings]
     told = [manner.told_by(given[w.text]) for w in wordings]
     return [
-        Figure(f"{what}, right in content", _share(kept)),
-        Figure(f"{what}, in the manner", _share(told)),
-        Figure(f"{what}, both", _share([a and b for a, b in zip(kept, told, strict=True)])),
+        Figure(f"{what}, right in content", share(kept)),
+        Figure(f"{what}, in the manner", share(told)),
+        Figure(f"{what}, both", share([a and b for a, b in zip(kept, told, strict=True)])),
     ]
-
-
-def _share(verdicts: Sequence[bool]) -> str:
-    return f"{sum(verdicts)} of {len(verdicts)} ({100 * sum(verdicts) / max(1, len(verdicts)):.1f}%)"
 
 
 def _words(given: dict[str, str]) -> float:

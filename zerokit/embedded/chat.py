@@ -20,10 +20,11 @@ import torch
 from transformers.utils import logging
 
 from zerokit.embedded import path
-from zerokit.embedded.chat_evaluate import as_table, evaluate
+from zerokit.embedded.chat_evaluate import evaluate
 from zerokit.embedded.chat_model import save
 from zerokit.embedded.chat_review import review
 from zerokit.embedded.chat_train import Recipe, Trained, train
+from zerokit.embedded.figures import as_table
 
 _SHIPPED = "shipped"
 _THREADS = 1

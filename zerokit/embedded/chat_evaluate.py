@@ -9,7 +9,6 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
@@ -18,19 +17,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, 
 
 from zerokit.embedded.chat_data import Message, Sampler, Wording, load_tables, load_wordings, turn
 from zerokit.embedded.chat_train import IGNORED, encode
+from zerokit.embedded.figures import Figure, folder_bytes, share
 
 _SEED = 1_000_003
 """Draws other dialogues than a training does, unless somebody trains with this very seed."""
 
 _UNSEEN_SYSTEM = "You are the voice of a museum. Welcome the guests, and tell them what they want to know."
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One line of the table."""
-
-    name: str
-    value: str
 
 
 def load(folder: Path) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
@@ -51,12 +43,6 @@ def evaluate(folder: Path) -> list[Figure]:
         Figure("parameters", f"{sum(p.numel() for p in model.parameters()):,}"),
         Figure("size of the folder", f"{folder_bytes(folder) / 1e6:.2f} MB"),
     ]
-
-
-def as_table(figures: Sequence[Figure]) -> str:
-    """The figures as a Markdown table."""
-    lines = [f"| {figure.name} | {figure.value} |" for figure in figures]
-    return "\n".join(["| what | figure |", "|---|---|", *lines])
 
 
 def right_turns(
@@ -127,35 +113,26 @@ def tokens_per_s(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, *,
     return statistics.median(speeds)
 
 
-def folder_bytes(folder: Path) -> int:
-    """The size of all files in a folder."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-
-
-def _share(verdicts: Sequence[bool]) -> str:
-    return f"{sum(verdicts)} of {len(verdicts)} ({100 * sum(verdicts) / max(1, len(verdicts)):.1f}%)"
-
-
 def _wordings(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> list[Figure]:
     wordings = [w for w in load_wordings() if w.kind not in ("unknown", "gibberish") or w.split == "trained"]
     turns = right_turns(model, tokenizer, [turn(w.text, w.answer) for w in wordings])
     right = {wording: all(verdicts) for wording, verdicts in zip(wordings, turns, strict=True)}
 
-    def share(name: str, chosen: list[Wording]) -> Figure:
-        return Figure(name, _share([right[wording] for wording in chosen]))
+    def figure(name: str, chosen: list[Wording]) -> Figure:
+        return Figure(name, share([right[wording] for wording in chosen]))
 
     held_out = [w for w in wordings if w.split != "trained"]
     tables = ("capitals", "colours", "names", "sums")
     return [
-        share("trained questions right, first wording", [w for w in wordings if w.canonical]),
-        share("trained questions right, every trained wording", [w for w in wordings if w.split == "trained"]),
-        share("held-out wordings right", held_out),
-        share("- of these, sums, capitals, colours and names", [w for w in held_out if w.kind in tables]),
-        share(
+        figure("trained questions right, first wording", [w for w in wordings if w.canonical]),
+        figure("trained questions right, every trained wording", [w for w in wordings if w.split == "trained"]),
+        figure("held-out wordings right", held_out),
+        figure("- of these, sums, capitals, colours and names", [w for w in held_out if w.kind in tables]),
+        figure(
             "- of these, other variants of trained patterns",
             [w for w in held_out if w.kind not in tables and w.split == "new wording"],
         ),
-        share("- of these, whole patterns never trained", [w for w in held_out if w.split == "new pattern"]),
+        figure("- of these, whole patterns never trained", [w for w in held_out if w.split == "new pattern"]),
     ]
 
 
@@ -174,7 +151,7 @@ def _beyond(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> list
         ],
     }
     return [
-        Figure(name, _share([all(turns) for turns in right_turns(model, tokenizer, dialogues)]))
+        Figure(name, share([all(turns) for turns in right_turns(model, tokenizer, dialogues)]))
         for name, dialogues in sets.items()
     ]
 
@@ -193,9 +170,9 @@ def ten_turns(count: int) -> list[list[Message]]:
 def _dialogues(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> list[Figure]:
     turns = right_turns(model, tokenizer, ten_turns(100))
     return [
-        Figure("ten-turn dialogues right throughout", _share([all(verdicts) for verdicts in turns])),
-        Figure("turns of these right", _share([verdict for verdicts in turns for verdict in verdicts])),
-        Figure("- tenth turns right", _share([verdicts[-1] for verdicts in turns])),
+        Figure("ten-turn dialogues right throughout", share([all(verdicts) for verdicts in turns])),
+        Figure("turns of these right", share([verdict for verdicts in turns for verdict in verdicts])),
+        Figure("- tenth turns right", share([verdicts[-1] for verdicts in turns])),
     ]
 
 
@@ -208,4 +185,4 @@ def _continued(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> s
             begun = tokenizer.decode(ids[: len(ids) * quarter // 4])
             rest = generate(model, tokenizer, [turn(wording.text, begun)])[0]
             verdicts.append(begun + rest == wording.answer)
-    return _share(verdicts)
+    return share(verdicts)

@@ -20,14 +20,14 @@ import torch
 import transformers
 
 from zerokit.embedded import path
-from zerokit.embedded.image_figures import as_table, evaluate, load, sheet
+from zerokit.embedded.figures import as_table
+from zerokit.embedded.image_figures import evaluate, load, sheet
 from zerokit.embedded.image_model import GUIDANCE, STEPS, save
-from zerokit.embedded.image_train import Recipe, train
+from zerokit.embedded.image_train import Recipe, Trained, train
 
 _SHIPPED = "shipped"
 _THREADS = 2
-"""The shipped weights were trained in parts, with one or two. The number changes the order of additions, and so the
-weights in their last bits."""
+"""The number changes the order of additions, and so the weights in their last bits."""
 
 _CARD = """\
 ---
@@ -52,7 +52,7 @@ into it.
 python -m zerokit.embedded.image {arguments}
 ```
 
-makes it again: {core_s:.0f} core-seconds, final loss {loss:.4f}.
+makes it again: {core_s:.0f} core-seconds, {minutes:.0f} minutes on the clock, final loss {loss:.4f}.
 `python -m zerokit.embedded.image --evaluate` measured, with {steps} steps and guidance {guidance}:
 
 {table}
@@ -79,23 +79,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     recipe = Recipe(seed=options.seed, steps=options.steps, autoencoder_steps=options.autoencoder_steps)
     trained = train(recipe)
-    print(f"Trained in {trained.core_s:.0f} core-seconds")
+    print(f"Trained in {trained.core_s:.0f} core-seconds, {trained.wall_s / 60:.0f} minutes")
     save(trained.pipeline, options.out)
-    write_card(options.out, recipe, trained.losses, trained.core_s, options.threads)
+    write_card(options.out, recipe, trained, options.threads)
     print(f"Saved to {options.out}")
     return 0
 
 
-def write_card(folder: Path, recipe: Recipe, losses: Sequence[float], core_s: float, threads: int) -> None:
+def write_card(folder: Path, recipe: Recipe, trained: Trained, threads: int) -> None:
     """Measure the saved model and write its card with the figures."""
     table = as_table(evaluate(folder))
     print(table)
-    last = losses[-50:]
+    last = trained.losses[-50:]
     text = _CARD.format(
         steps=STEPS,
         guidance=GUIDANCE,
         arguments=f"--seed {recipe.seed} --steps {recipe.steps} --threads {threads}",
-        core_s=core_s,
+        core_s=trained.core_s,
+        minutes=trained.wall_s / 60,
         loss=sum(last) / len(last),
         table=table,
     )

@@ -59,6 +59,15 @@ class Thing:
     radius: float = 16.0
 
 
+STYLES = ("flat", "outline", "pastel")
+"""How a scene can be drawn: filled, as lines, or in soft colours. The model draws flat, its adapters the others."""
+
+_LINE = 3.5
+"""The width of an outline, in pixels."""
+_SOFTER = 0.55
+"""How far pastel colours are on their way to white."""
+
+
 @dataclass(frozen=True)
 class Scene:
     """A picture in words: its things, and the name of its background."""
@@ -67,8 +76,12 @@ class Scene:
     background: str = "white"
 
 
-def draw(scene: Scene) -> Image.Image:
+def draw(scene: Scene, style: str = "flat") -> Image.Image:
     """Draw a scene.
+
+    Args:
+        scene: what is where.
+        style: one of `STYLES`.
 
     Returns:
         An RGB picture of 64 x 64 pixels.
@@ -77,15 +90,31 @@ def draw(scene: Scene) -> Image.Image:
         >>> draw(Scene((Thing("star", "red"),), "black")).size
         (64, 64)
     """
-    large = Image.new("RGB", (SIZE * _FINER, SIZE * _FINER), BACKGROUNDS[scene.background])
+    large = Image.new("RGB", (SIZE * _FINER, SIZE * _FINER), _tone(scene.background, style))
     brush = ImageDraw.Draw(large)
     for thing in scene.things:
         corners = [
             (_FINER * (thing.x + thing.radius * x), _FINER * (thing.y + thing.radius * y))
             for x, y in outline(thing.shape)
         ]
-        brush.polygon(corners, fill=COLOURS[thing.colour])
+        tone = _tone(thing.colour, style)
+        if style == "outline":
+            brush.line([*corners, *corners[:2]], fill=tone, width=round(_FINER * _LINE), joint="curve")
+        else:
+            brush.polygon(corners, fill=tone)
     return large.reduce(_FINER)
+
+
+def _tone(colour: str, style: str) -> tuple[int, int, int]:
+    red, green, blue = COLOURS[colour]
+    if style != "pastel":
+        return red, green, blue
+    return soft(red), soft(green), soft(blue)
+
+
+def soft(level: int) -> int:
+    """What pastel makes of a level of red, green or blue, from 0 to 255."""
+    return round(level + _SOFTER * (255 - level))
 
 
 @cache

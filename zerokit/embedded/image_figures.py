@@ -7,7 +7,6 @@ import statistics
 import textwrap
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from diffusers import (
 )
 from PIL import Image, ImageDraw
 
+from zerokit.embedded.figures import Figure, folder_bytes, share
 from zerokit.embedded.image_data import COLOURS, SHAPES, SIZE, Scene, Thing, draw
 from zerokit.embedded.image_evaluate import Box, box_of
 from zerokit.embedded.image_model import GUIDANCE, STEPS
@@ -29,14 +29,6 @@ from zerokit.embedded.image_questions import Asked, plain, questions, shows
 
 _BATCH = 36
 _STRENGTHS = (0.5, 0.6, 0.7, 0.8, 0.9)
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One line of the table."""
-
-    name: str
-    value: str
 
 
 def load(folder: Path) -> StableDiffusionPipeline:
@@ -61,12 +53,6 @@ def evaluate(folder: Path) -> list[Figure]:
     ]
 
 
-def as_table(figures: Sequence[Figure]) -> str:
-    """The figures as a Markdown table."""
-    lines = [f"| {figure.name} | {figure.value} |" for figure in figures]
-    return "\n".join(["| what | figure |", "|---|---|", *lines])
-
-
 def make(pipeline: Any, prompts: Sequence[str], *, seed: int = 0, **settings: Any) -> list[Image.Image]:
     """Make one picture for each prompt, in batches; picture number n has its own generator with the seed `seed + n`.
 
@@ -89,13 +75,9 @@ def make(pipeline: Any, prompts: Sequence[str], *, seed: int = 0, **settings: An
     return images
 
 
-def _share(verdicts: Sequence[bool]) -> str:
-    return f"{sum(verdicts)} of {len(verdicts)} ({100 * sum(verdicts) / max(1, len(verdicts)):.1f}%)"
-
-
 def _rate(pipeline: Any, asked: Sequence[Asked], **settings: Any) -> str:
     images = make(pipeline, [prompt for prompt, _ in asked], **settings)
-    return _share([shows(image, request) for image, (_, request) in zip(images, asked, strict=True)])
+    return share([shows(image, request) for image, (_, request) in zip(images, asked, strict=True)])
 
 
 def _other_size(pipeline: Any, size: tuple[int, int]) -> Figure:
@@ -133,7 +115,7 @@ def _image_to_image(pipeline: StableDiffusionPipeline, count: int = 72) -> list[
             shows(image, request) and overlap(box_of(image), box_of(scene)) >= 0.5
             for image, scene, request in zip(images, scenes, wanted, strict=True)
         ]
-        figures.append(Figure(f"image to image, another colour, strength {strength}", _share(verdicts)))
+        figures.append(Figure(f"image to image, another colour, strength {strength}", share(verdicts)))
     return figures
 
 
@@ -155,7 +137,7 @@ def _inpainting(pipeline: StableDiffusionPipeline, count: int = 72) -> list[Figu
     images = make(worker, prompts, image=scenes, mask_image=mask, strength=1.0)
     verdicts = [shows(image, request) for image, request in zip(images, wanted, strict=True)]
     return [
-        Figure("inpainting: the right half is as the prompt says, the left half as it was", _share(verdicts)),
+        Figure("inpainting: the right half is as the prompt says, the left half as it was", share(verdicts)),
         Figure("- change of the left half, of 255", f"{_change(images, scenes):.1f}"),
         Figure("- of this, from encoding and decoding alone", f"{_change(_decoded(pipeline, scenes), scenes):.1f}"),
     ]
@@ -190,11 +172,6 @@ def seconds(pipeline: StableDiffusionPipeline) -> float:
     finally:
         torch.set_num_threads(threads)
     return statistics.median(taken[1:])
-
-
-def folder_bytes(folder: Path) -> int:
-    """The size of all files in a folder."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def _parameters(pipeline: StableDiffusionPipeline) -> int:

@@ -82,7 +82,10 @@ def new_autoencoder(*, channels: int = 32) -> AutoencoderTiny:
 
 
 def new_unet(*, hidden: int = 96, channels: tuple[int, int, int] = (32, 64, 96)) -> UNet2DConditionModel:
-    """Make an untrained UNet; it looks at the text where latents are 8 and 4 wide.
+    """Make an untrained UNet.
+
+    It looks at single words where latents are 8 and 4 wide, and gets the gist of all of them with the timestep, which
+    scales and shifts what every block sees.
 
     Args:
         hidden: width of the text encoder.
@@ -99,6 +102,9 @@ def new_unet(*, hidden: int = 96, channels: tuple[int, int, int] = (32, 64, 96))
         norm_num_groups=8,
         cross_attention_dim=hidden,
         attention_head_dim=4,
+        resnet_time_scale_shift="scale_shift",
+        addition_embed_type="text",
+        addition_embed_type_num_heads=4,
     )
 
 

@@ -28,12 +28,17 @@ PLACES: dict[str, tuple[int, int]] = {
 RELATIONS: dict[str, tuple[int, int]] = {"left of": (-1, 0), "right of": (1, 0), "above": (0, -1), "below": (0, 1)}
 """Where the first thing of a pair is, seen from the second."""
 
+SIZES = ("small", "medium", "large")
+"""The sizes a prompt can name."""
+
 _RADII = {"small": (7.5, 8.5), "medium": (15.0, 17.0), "large": (22.5, 24.5)}
 _PLACED = {"small": (7.5, 8.5), "medium": (11.5, 13.0), "large": (17.0, 19.0)}
 _OF_PAIR = {"small": (7.0, 7.8), "medium": (10.0, 11.0), "large": (12.2, 13.0)}
 _OF_TWO = {"small": (7.0, 7.8), "medium": (10.0, 11.0), "large": (12.2, 13.0)}
 _OF_THREE = {"small": (6.2, 6.8), "medium": (7.0, 7.7), "large": (8.0, 8.4)}
 _MARGIN = 3.0
+_ELSEWHERE = 0.15
+"""Of the things without a place so many are not in the middle."""
 
 _COLOUR_WORDS = {"gray": ("gray", "grey"), "purple": ("purple", "purple", "violet"), "cyan": ("cyan", "turquoise")}
 _SHAPE_WORDS = {
@@ -140,7 +145,7 @@ class Sampler:
     def _single(self, request: Request) -> Thing:
         """An open place is about the middle; now and then elsewhere, so that any picture can be worked on further."""
         item, uniform = request.items[0], self.random.uniform
-        if request.place is None and self.random.random() < 0.1:
+        if request.place is None and self.random.random() < _ELSEWHERE:
             radius = uniform(*_PLACED[item.size or self.random.choice(list(_PLACED))])
             reach = SIZE / 2 - _MARGIN - radius
             return self._thing(item, SIZE / 2 + uniform(-reach, reach), SIZE / 2 + uniform(-reach, reach), radius)

@@ -1,7 +1,7 @@
-"""Trains the embedded image model from scratch, in three parts: the autoencoder, latents of a pool of pictures, and
-the UNet together with the text encoder.
+"""Trains the embedded image model from scratch, in four parts: the autoencoder, the text encoder, latents of a pool of
+pictures, and the UNet.
 
-Every part needs the one before. Matrices and convolutions are trained with Muon, the rest with AdamW (see
+Every part needs the ones before. Matrices and convolutions are trained with Muon, the rest with AdamW (see
 `chat_train`). The autoencoder computes in bfloat16, where it is twice as fast; the UNet is not, and computes in
 float32.
 """
@@ -24,22 +24,22 @@ from zerokit.embedded.image_model import (
     new_autoencoder,
     new_pipeline,
     new_scheduler,
-    new_text_encoder,
     new_unet,
     train_tokenizer,
 )
 from zerokit.embedded.image_prompts import Request, Sampler
+from zerokit.embedded.image_text import as_ids, train_text_encoder
 
 Report = Callable[[str], None]
 
 _FOREIGN_PICTURES = 0.3
 """Of so many pictures a part is replaced by a smooth random one, so that the autoencoder knows all colours."""
+_DRAWN = ("flat",) * 6 + ("outline", "pastel")
+"""The styles that the autoencoder learns, so that adapters can draw in them."""
 _LATENT_NOISE = 0.1
 """Standard deviation of what is added to latents of about 1, so that the decoder forgives the UNet small errors."""
 _NO_CAPTION = 0.1
 _MOMENTUM, _DECAY = 0.95, 0.02
-_SHAPE_RATE = 0.6
-"""Of the full rates, for the last part."""
 _PURE_NOISE = 0.05
 """The share of latents that are nothing but noise: where every picture starts."""
 
@@ -51,22 +51,25 @@ class Recipe:
     Args:
         steps: of the UNet.
         pool: how many pictures are drawn for the UNet; their wordings are drawn anew for every step.
-        shape_steps: further steps, in which half of the pictures are of one shape of middling size in the middle.
-            Colours, counts and places are learnt without them, shapes hardly: 16 of 36 were right before, 34 after.
-        shape_pool: how many pictures are drawn for those.
+        plain: the share of them that shows one shape in the middle, as most prompts ask for.
+        text_steps: of the text encoder; it needs about 600 to understand every wording.
+        matrix_rate: of the UNet's matrices; `other_rate` is of what else it has. The autoencoder has rates in the same
+            proportion.
         hidden: width of the text encoder.
         channels: of the UNet at its three resolutions.
     """
 
     seed: int = 0
-    steps: int = 3600
-    batch: int = 32
-    pool: int = 24_000
-    shape_steps: int = 1250
-    shape_pool: int = 12_000
-    autoencoder_steps: int = 800
+    steps: int = 3700
+    batch: int = 40
+    pool: int = 40_000
+    plain: float = 0.25
+    autoencoder_steps: int = 1500
     autoencoder_batch: int = 48
-    decoder_steps: int = 1000
+    autoencoder_rate: float = 0.01
+    decoder_steps: int = 700
+    text_steps: int = 700
+    text_batch: int = 96
     matrix_rate: float = 0.02
     other_rate: float = 2e-3
     hidden: int = 96
@@ -80,37 +83,48 @@ class Trained:
     pipeline: StableDiffusionPipeline
     losses: tuple[float, ...]
     core_s: float
+    wall_s: float
 
 
 def train(recipe: Recipe, report: Report = print) -> Trained:
     """Train the whole pipeline; the same recipe is made to give the same weights on the same machine and threads.
 
+    Each part draws from seeds of its own, so that one can be changed without the others.
+
     Args:
         recipe: seed, steps, rates and size.
         report: is told about the progress every 50 steps.
     """
-    core = time.process_time()
+    core, wall = time.process_time(), time.monotonic()
     torch.manual_seed(recipe.seed)
     autoencoder = train_autoencoder(recipe, Sampler(recipe.seed), report)
     refine_decoder(autoencoder, recipe, report)
     torch.manual_seed(recipe.seed + 2)
-    sampler = Sampler(recipe.seed + 2)
-    pool = [sampler.request() for _ in range(recipe.pool)]
+    tokenizer = train_tokenizer()
+    text_encoder = train_text_encoder(
+        tokenizer,
+        Sampler(recipe.seed + 2),
+        hidden=recipe.hidden,
+        steps=recipe.text_steps,
+        batch=recipe.text_batch,
+        report=report,
+    )
+    torch.manual_seed(recipe.seed + 3)
+    sampler = Sampler(recipe.seed + 3)
+    pool = [
+        sampler.plain() if sampler.random.random() < recipe.plain else sampler.request() for _ in range(recipe.pool)
+    ]
     latents = encode(autoencoder, [sampler.scene(request) for request in pool])
     report(f"encoded {len(pool)} pictures: mean {latents.mean():.3f}, deviation {latents.std():.3f}")
-    tokenizer = train_tokenizer()
-    text_encoder = new_text_encoder(tokenizer, hidden=recipe.hidden)
     unet = new_unet(hidden=recipe.hidden, channels=recipe.channels)
-    learner = Learner(unet, text_encoder, tokenizer, sampler)
-    losses = learner.train(pool, latents, recipe, report)
-    losses += learn_shapes(learner, autoencoder, recipe, report)
+    losses = Learner(unet, text_encoder, tokenizer, sampler).train(pool, latents, recipe, report)
     pipeline = new_pipeline(autoencoder, text_encoder, tokenizer, unet)
-    return Trained(pipeline, tuple(losses), time.process_time() - core)
+    return Trained(pipeline, tuple(losses), time.process_time() - core, time.monotonic() - wall)
 
 
-def pixels(scenes: Sequence[Scene]) -> torch.Tensor:
-    """Draw scenes as one batch: pictures x 3 x 64 x 64, from -1 to 1."""
-    drawn = np.stack([np.asarray(draw(scene)) for scene in scenes])
+def pixels(scenes: Sequence[Scene], styles: Sequence[str] = ("flat",)) -> torch.Tensor:
+    """Draw scenes as one batch, in the styles in turn: pictures x 3 x 64 x 64, from -1 to 1."""
+    drawn = np.stack([np.asarray(draw(scene, styles[place % len(styles)])) for place, scene in enumerate(scenes)])
     batch = torch.from_numpy(drawn).permute(0, 3, 1, 2).float() / 127.5 - 1
     return batch.contiguous(memory_format=torch.channels_last)
 
@@ -119,9 +133,11 @@ def train_autoencoder(recipe: Recipe, sampler: Sampler, report: Report) -> Autoe
     """Train the autoencoder on fresh pictures; each channel of its latents ends up with mean 0 and deviation 1."""
     autoencoder = new_autoencoder().to(memory_format=torch.channels_last)
     norm = torch.nn.BatchNorm2d(CHANNELS, affine=False)
-    steps = Steps(autoencoder, recipe.autoencoder_steps, recipe, report, "autoencoder")
+    steps = Steps(autoencoder, recipe.autoencoder_steps, _slower(recipe), report, "autoencoder")
     for _ in range(recipe.autoencoder_steps):
-        batch = _with_foreign(pixels([sampler.scene(sampler.request()) for _ in range(recipe.autoencoder_batch)]))
+        batch = _with_foreign(
+            pixels([sampler.scene(sampler.request()) for _ in range(recipe.autoencoder_batch)], _DRAWN)
+        )
         with torch.autocast("cpu", dtype=torch.bfloat16):
             latents = norm(autoencoder.encoder(batch).float())
             seen = autoencoder.decoder(latents + _LATENT_NOISE * torch.randn_like(latents))
@@ -132,17 +148,22 @@ def train_autoencoder(recipe: Recipe, sampler: Sampler, report: Report) -> Autoe
     return autoencoder
 
 
-def refine_decoder(autoencoder: AutoencoderTiny, recipe: Recipe, report: Report) -> None:
-    """Go on training the decoder alone: latents stay what they are, and the pictures made of them get cleaner.
+def _slower(recipe: Recipe) -> Recipe:
+    """The recipe with the rates of the autoencoder."""
+    share = recipe.autoencoder_rate / recipe.matrix_rate
+    return replace(recipe, matrix_rate=recipe.autoencoder_rate, other_rate=share * recipe.other_rate)
 
-    Each part draws from seeds of its own, so that one can be changed without the others.
-    """
+
+def refine_decoder(autoencoder: AutoencoderTiny, recipe: Recipe, report: Report) -> None:
+    """Go on training the decoder alone: latents stay what they are, and the pictures made of them get cleaner."""
     torch.manual_seed(recipe.seed + 1)
     sampler = Sampler(recipe.seed + 1)
     autoencoder.requires_grad_(False).decoder.requires_grad_(True)
-    steps = Steps(autoencoder.decoder, recipe.decoder_steps, recipe, report, "decoder")
+    steps = Steps(autoencoder.decoder, recipe.decoder_steps, _slower(recipe), report, "decoder")
     for _ in range(recipe.decoder_steps):
-        batch = _with_foreign(pixels([sampler.scene(sampler.request()) for _ in range(recipe.autoencoder_batch)]))
+        batch = _with_foreign(
+            pixels([sampler.scene(sampler.request()) for _ in range(recipe.autoencoder_batch)], _DRAWN)
+        )
         with torch.autocast("cpu", dtype=torch.bfloat16):
             latents = autoencoder.encoder(batch).float()
             spread = 1.5 * _LATENT_NOISE * torch.rand(len(latents), 1, 1, 1)
@@ -170,38 +191,35 @@ def _fold(autoencoder: AutoencoderTiny, batch: torch.Tensor) -> None:
 
 
 @torch.no_grad()
-def encode(autoencoder: AutoencoderTiny, scenes: Sequence[Scene]) -> torch.Tensor:
-    """Draw scenes and encode them: pictures x 4 x 16 x 16."""
+def encode(autoencoder: AutoencoderTiny, scenes: Sequence[Scene], styles: Sequence[str] = ("flat",)) -> torch.Tensor:
+    """Draw scenes, in the styles in turn, and encode them: pictures x 4 x 16 x 16."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
         parts = [
-            autoencoder.encoder(pixels(scenes[start : start + 128])).float() for start in range(0, len(scenes), 128)
+            autoencoder.encoder(pixels(scenes[start : start + 128], styles)).float()
+            for start in range(0, len(scenes), 128)
         ]
     return torch.cat(parts).contiguous()
 
 
-def learn_shapes(learner: Learner, autoencoder: AutoencoderTiny, recipe: Recipe, report: Report) -> list[float]:
-    """Go on with pictures of which every other one is as simple as can be; return the loss of each step."""
-    torch.manual_seed(recipe.seed + 3)
-    sampler = Sampler(recipe.seed + 3)
-    pool = [sampler.plain() if index % 2 else sampler.request() for index in range(recipe.shape_pool)]
-    latents = encode(autoencoder, [sampler.scene(request) for request in pool])
-    slower = replace(
-        recipe,
-        steps=recipe.shape_steps,
-        matrix_rate=_SHAPE_RATE * recipe.matrix_rate,
-        other_rate=_SHAPE_RATE * recipe.other_rate,
-    )
-    return replace(learner, sampler=sampler).train(pool, latents, slower, report)
-
-
 @dataclass(frozen=True)
 class Learner:
-    """Trains the UNet and the text encoder on latents and their wordings."""
+    """Trains the UNet, or an adapter in it, on latents and their wordings.
+
+    Args:
+        unet: of which what requires gradients is trained.
+        text_encoder: stays as it is.
+        tokenizer: of the text encoder.
+        sampler: of wordings.
+        trigger: a word that goes before every other wording.
+        muon: train matrices with Muon; those of an adapter are too narrow for it.
+    """
 
     unet: UNet2DConditionModel
     text_encoder: CLIPTextModel
     tokenizer: CLIPTokenizer
     sampler: Sampler
+    trigger: str = ""
+    muon: bool = True
 
     def train(
         self, pool: Sequence[Request], latents: torch.Tensor, recipe: Recipe, report: Report = lambda line: None
@@ -215,34 +233,37 @@ class Learner:
             report: is told about the progress every 50 steps.
         """
         self.unet.to(memory_format=torch.channels_last)  # a fifth faster on a CPU
-        both = torch.nn.ModuleList([self.unet, self.text_encoder]).train()
-        steps = Steps(both, recipe.steps, recipe, report, "unet")
+        steps = Steps(self.unet.train(), recipe.steps, recipe, report, "unet", muon=self.muon)
         order = torch.empty(0, dtype=torch.long)
         for _ in range(recipe.steps):
             if len(order) < recipe.batch:
                 order = torch.cat([order, torch.randperm(len(pool))])
             chosen, order = order[: recipe.batch], order[recipe.batch :]
             steps.take(self.loss([pool[index] for index in chosen.tolist()], latents[chosen]))
-        both.eval()
-        self.unet.to(memory_format=torch.contiguous_format)
+        self.unet.eval().to(memory_format=torch.contiguous_format)
         return steps.losses
 
     def loss(self, requests: Sequence[Request], latents: torch.Tensor) -> torch.Tensor:
         """The squared error of v, the mixture of noise and latent that the UNet is to tell."""
-        dropped = self.sampler.random.random
-        wordings = ["" if dropped() < _NO_CAPTION else self.sampler.wording(request) for request in requests]
+        wordings = [self._wording(request) for request in requests]
         levels = _SIGNAL[(timesteps := draw_timesteps(len(latents)))][:, None, None, None]
         noise = torch.randn_like(latents)
         signal, spread = levels.sqrt(), (1 - levels).sqrt()
         guess = self.unet(signal * latents + spread * noise, timesteps, self.embed(wordings)).sample
         return torch.nn.functional.mse_loss(guess, signal * noise - spread * latents)
 
+    def _wording(self, request: Request) -> str:
+        """None for one in ten, for guidance."""
+        if self.sampler.random.random() < _NO_CAPTION:
+            return ""
+        wording = self.sampler.wording(request)
+        triggered = bool(self.trigger) and self.sampler.random.random() < 0.5
+        return f"{self.trigger} {wording}" if triggered else wording
+
+    @torch.no_grad()
     def embed(self, wordings: list[str]) -> torch.Tensor:
         """What the UNet reads: wordings x tokens x width."""
-        ids = self.tokenizer(
-            wordings, padding="max_length", truncation=True, max_length=self.tokenizer.model_max_length
-        ).input_ids
-        return self.text_encoder(torch.tensor(ids)).last_hidden_state
+        return self.text_encoder(as_ids(self.tokenizer, wordings)).last_hidden_state
 
 
 _SIGNAL: torch.Tensor = new_scheduler().alphas_cumprod
@@ -259,14 +280,20 @@ def draw_timesteps(count: int) -> torch.Tensor:
 class Steps:
     """Takes the steps of a training: Muon for matrices, AdamW for the rest, warm-up, and a cosine down to zero."""
 
-    def __init__(self, module: torch.nn.Module, count: int, recipe: Recipe, report: Report, name: str) -> None:
-        named = list(module.named_parameters())
-        matrices = [weights for title, weights in named if weights.ndim >= 2 and not _outermost(title, weights)]
-        others = [weights for title, weights in named if weights.ndim < 2 or _outermost(title, weights)]
-        muon = BatchedMuon(matrices, {"lr": recipe.matrix_rate})
+    def __init__(
+        self, module: torch.nn.Module, count: int, recipe: Recipe, report: Report, name: str, *, muon: bool = True
+    ) -> None:
+        named = [(title, weights) for title, weights in module.named_parameters() if weights.requires_grad]
+        matrices = [
+            weights for title, weights in named if muon and weights.ndim >= 2 and not _outermost(title, weights)
+        ]
+        others = [weights for title, weights in named if not muon or weights.ndim < 2 or _outermost(title, weights)]
         adamw = torch.optim.AdamW(others, lr=recipe.other_rate, betas=(0.9, 0.98), weight_decay=0.0)
-        self.optimizers: list[torch.optim.Optimizer] = [muon, adamw]
-        self.rates = [recipe.matrix_rate, recipe.other_rate]
+        self.optimizers: list[torch.optim.Optimizer] = [adamw]
+        self.rates = [recipe.other_rate]
+        if matrices:
+            self.optimizers.append(BatchedMuon(matrices, {"lr": recipe.matrix_rate}))
+            self.rates.append(recipe.matrix_rate)
         self.module, self.count, self.report, self.name = module, count, report, name
         self.clock = time.monotonic()
         self.losses: list[float] = []
