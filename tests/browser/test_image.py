@@ -1,7 +1,5 @@
 """ZeroDiffusion's page in a browser, with the real worker behind it: pictures, Stop, settings, errors, leaving."""
 
-import base64
-import io
 import os
 import re
 import sys
@@ -10,12 +8,12 @@ from urllib.parse import urlencode
 
 import pytest
 from PIL import Image, ImageChops
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 sys.path.append(str(Path(__file__).parents[1] / "emulator"))
 
 from chat_world import HERE, until, world
-from folds import unfold
+from studio import OVER, PATIENCE_MS, PROMPT, READY, Studio, opened, png
 
 from zerokit.pictures.record import read_png
 from zerokit.quota import hub
@@ -24,11 +22,7 @@ import tiny_image  # found where chat_world looks for it  # isort: skip
 
 APPS = HERE / "image_apps"
 STEPS = 20
-PROMPT = "a red circle on a white background"
-OVER = re.compile(r"^\d pictures? · ")
-PATIENCE_MS = 40_000
 HOSTILE = "<img src=x onerror='window.hacked = 1'>"
-READY = ".zq:not([data-kind=waiting])"
 
 
 @pytest.fixture(scope="module")
@@ -44,146 +38,6 @@ def space(tmp_path_factory):
 
 def paint(space, **settings):
     return space.client().predict(PROMPT, api_name="/generate", **settings)
-
-
-class Studio:
-    """A visitor's page."""
-
-    def __init__(self, page: Page, url: str) -> None:
-        self.page = page
-        page.set_default_timeout(PATIENCE_MS)
-        self.problems: list[str] = []
-        page.on("pageerror", lambda error: self.problems.append(str(error)))
-        page.goto(url)
-        self.root = page.locator(".zi-page").first
-        expect(self.root.locator(READY)).to_be_visible(timeout=PATIENCE_MS)
-
-    @property
-    def prompt(self):
-        return self.root.get_by_label("Prompt", exact=True)
-
-    @property
-    def generate(self):
-        return self.root.get_by_role("button", name="Generate", exact=True)
-
-    @property
-    def stop(self):
-        return self.root.get_by_role("button", name=re.compile("^Stop"))
-
-    @property
-    def fit(self):
-        return self.root.get_by_role("button", name=re.compile("(fits?|Nothing fits) your"))
-
-    @property
-    def status(self):
-        return self.root.locator(".zi")
-
-    @property
-    def alert(self):
-        return self.root.get_by_role("alert")
-
-    @property
-    def bar(self):
-        return self.root.locator(".zq")
-
-    @property
-    def thumbnails(self):
-        return self.root.locator(".zi-gallery .thumbnail-lg img")
-
-    @property
-    def large(self):
-        return self.root.locator(".zi-gallery [data-testid=detailed-image]")
-
-    @property
-    def editor(self):
-        return self.root.locator("[data-testid=image]").filter(has=self.page.locator("canvas"))
-
-    @property
-    def start(self):
-        """The heading above the editor."""
-        return self.root.locator(".zi-start").get_by_role("button", name=re.compile("picture|painted part")).first
-
-    def tool(self, name: str):
-        return self.root.locator(".zi-start").get_by_role("button", name=name)
-
-    def price_s(self) -> int:
-        """What the page says that the next click reserves."""
-        said = re.search(r"about (\d+) s", self.bar.inner_text())
-        return int(said[1]) if said else 0
-
-    def number(self, name: str):
-        return self.root.get_by_role("spinbutton", name=re.compile(name))
-
-    def set(self, name: str, value: object) -> None:
-        self.number(name).fill(str(value))
-        self.number(name).press("Tab")
-
-    def fold(self, name: str):
-        return self.root.get_by_role("button", name=re.compile(f"^{name}"))
-
-    def open(self, name: str) -> None:
-        unfold(self.fold(name))
-
-    def over(self) -> None:
-        expect(self.generate).to_be_visible(timeout=PATIENCE_MS)
-        expect(self.stop).to_be_hidden()
-
-    def paint(self, prompt: str = PROMPT) -> None:
-        """Ask, and wait for new pictures."""
-        before = self.newest()
-        self.prompt.fill(prompt)
-        self.generate.click()
-        until(lambda: self.newest() != before, PATIENCE_MS / 1000)
-        self.over()
-        expect(self.alert).to_have_count(0)
-
-    def newest(self) -> str | None:
-        return self.thumbnails.first.get_attribute("src") if self.thumbnails.count() else None
-
-    def files(self) -> list[bytes]:
-        """The pictures of the gallery, newest first, as a visitor downloads them."""
-        sources = self.thumbnails.evaluate_all("images => images.map(image => image.src)")
-        return [self.page.request.get(source).body() for source in sources]
-
-    def pictures(self) -> list[Image.Image]:
-        return [opened(file) for file in self.files()]
-
-    def drop(self, file: bytes, on: str = "h1") -> None:
-        """Drop a file as the desktop does."""
-        transfer = self.page.evaluate_handle(
-            """data => {
-              const transfer = new DataTransfer();
-              const bytes = Uint8Array.from(atob(data), (sign) => sign.charCodeAt(0));
-              transfer.items.add(new File([bytes], "picture.png", {type: "image/png"}));
-              return transfer;
-            }""",
-            base64.b64encode(file).decode(),
-        )
-        self.page.locator(on).first.dispatch_event("drop", {"dataTransfer": transfer})
-
-    def start_from(self, file: bytes) -> None:
-        self.open("Start from a picture")
-        # Until its canvas is drawn the editor loses what it is given.
-        expect(self.root.locator(".zi-start canvas").first).to_be_visible(timeout=PATIENCE_MS)
-        self.root.locator(".zi-start input[type=file]").set_input_files(
-            {"name": "start.png", "mimeType": "image/png", "buffer": file}
-        )
-        expect(self.start).to_contain_text("Starting from a picture", timeout=PATIENCE_MS)
-
-    def brush(self) -> None:
-        """Paint over the middle of the picture in the editor, as fast as a hand."""
-        canvas = self.root.locator(".zi-start canvas").first
-        canvas.scroll_into_view_if_needed()
-        expect(self.root.locator(".zi-start").get_by_role("button", name="Brush Size")).to_be_visible()
-        box = canvas.bounding_box()
-        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-        mouse = self.page.mouse
-        mouse.move(x - 20, y)
-        mouse.down()
-        for step in range(12):
-            mouse.move(x - 20 + 3 * step, y)
-            self.page.wait_for_timeout(40)
-        mouse.up()
 
 
 @pytest.fixture
@@ -203,16 +57,6 @@ def visit(space, browser):
     space.new_day()
     space.settle()
     assert [studio.problems for studio in studios if studio.problems] == []
-
-
-def opened(file: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(file)).convert("RGB")
-
-
-def png(colour: str, size: tuple[int, int] = (32, 32)) -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", size, colour).save(file, "PNG")
-    return file.getvalue()
 
 
 def test_a_picture_large_then_four_at_once_and_those_of_before(space, visit):
