@@ -5,13 +5,13 @@ import json
 import shutil
 
 import pytest
-import tiny_adapters
-import tiny_text
 from chat_world import APPS, babbling_model, until, world
 from gradio_client.exceptions import AppError
 from hub_stand_in import GOOD_TOKEN, commit_of, serve
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
+from tiny_adapters import save
+from tiny_text import random_model, tokenizer
 
 from zerokit.adapters import AdapterSpec
 from zerokit.control import Control
@@ -26,8 +26,8 @@ APP = APPS.parent / "lora_apps" / "lora.py"
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("adapters")
-    model = tiny_text.random_model(tiny_text.tokenizer(context=2048), max_position_embeddings=2048)
-    return {name: tiny_adapters.save(folder / name, model, seed=n) for n, name in enumerate((*NAMES, "mine"))}
+    model = random_model(tokenizer(context=2048), max_position_embeddings=2048)
+    return {name: save(folder / name, model, seed=n) for n, name in enumerate((*NAMES, "mine"))}
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +42,8 @@ def hub(files, tmp_path_factory):
         shutil.copytree(files["mine"], root / "someone" / name)
     (root / "someone/pickle" / WEIGHTS).rename(root / "someone/pickle/adapter_model.bin")
     (root / "someone/large" / WEIGHTS).rename(root / "someone/large/large.safetensors")
-    wide = tiny_text.random_model(tiny_text.tokenizer(), hidden_size=64)
-    tiny_adapters.save(root / "someone/other", wide, seed=9)
+    wide = random_model(tokenizer(), hidden_size=64)
+    save(root / "someone/other", wide, seed=9)
     (root / "someone/spoilt" / WEIGHTS).write_bytes(b"<html>" * 100)
     with serve(root) as hub:
         hub.private.add("someone/private")
