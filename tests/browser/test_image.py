@@ -155,6 +155,18 @@ def test_errors_are_cards_and_everything_is_kept(space, visit):
     assert len(studio.files()) == 2
 
 
+def test_a_click_that_does_not_reach_the_server_can_be_repeated(space, visit):
+    studio = visit()
+    studio.prompt.fill(PROMPT)
+    studio.page.route("**/queue/join*", lambda route: route.fulfill(status=500, json={"detail": "no"}), times=1)
+    studio.generate.click()
+    studio.over()
+    studio.paint()
+    studio.prompt.press("Enter")
+    expect(studio.thumbnails).to_have_count(2, timeout=PATIENCE_MS)
+    studio.over()
+
+
 def test_what_fits_is_offered_below_the_button(space, visit):
     studio = visit()
     expect(studio.bar).to_contain_text(re.compile(r"Next run: about \d+ s"))

@@ -35,6 +35,7 @@ class AdapterPicker(gr.HTML, metaclass=NoStubFile):  # type: ignore[misc]
     def __init__(self, adapters: Iterable[Adapter] = (), own: Iterable[Adapter] = (), *, render: bool = True) -> None:
         super().__init__(
             value={"picked": {}},
+            label="Adapters",
             html_template=_text("adapter_picker.html"),
             css_template=_text("adapter_picker.css"),
             js_on_load=_script(),

@@ -1,4 +1,5 @@
 () => {
+  const page = PAGE_STATE;
   const LOOK_AFTER_MS = 300, LOST_MS = 20000;
   // A picture dropped anywhere beside the places that take one brings its settings back.
   const seen = (element) => element && element.offsetParent !== null;
@@ -10,8 +11,8 @@
     if (!event.dataTransfer || ![...event.dataTransfer.types].includes("Files")) return false;
     if (event.target.closest && takes(event.target)) return false;
     const pages = [...document.querySelectorAll(".zi-page")].filter(seen);
-    const page = pages.find((one) => one.contains(event.target)) || pages[0];
-    return page && page.id === "PAGE_ID";
+    const meant = pages.find((one) => one.contains(event.target)) || pages[0];
+    return meant && meant.id === "PAGE_ID";
   };
   document.addEventListener("dragover", (event) => { if (isMine(event)) event.preventDefault(); });
   document.addEventListener("drop", (event) => {
@@ -24,21 +25,20 @@
   });
   for (const kind of ["pointerdown", "keyup"]) {
     document.addEventListener(kind, (event) => {
-      const page = document.getElementById("PAGE_ID");
       const ask = event.target.closest && event.target.closest("#PAGE_ID .zi-ask");
-      if (page) page.lastUsed = !ask ? "" : event.target.closest("textarea") ? "textarea" : ".zi-generate";
+      page.lastUsed = !ask ? "" : event.target.closest("textarea") ? "textarea" : ".zi-generate";
     });
   }
   // Look at the editor when it may have changed, one look after the other: they would overtake each other.
-  const page = document.getElementById("PAGE_ID");
   let waiting, since = 0, isMissed = false;
   page.look = () => {
     clearTimeout(waiting);
     waiting = setTimeout(() => {
+      const button = document.querySelector("#PAGE_ID .zi-look");  // in a tab that is not open there is none
       isMissed = Date.now() - since < LOST_MS;
-      if (isMissed) return;
+      if (isMissed || !button) return;
       since = Date.now();
-      document.querySelector("#PAGE_ID .zi-look")?.click();
+      button.click();
     }, LOOK_AFTER_MS);
   };
   page.looked = () => {
@@ -53,7 +53,7 @@
   page.look();
   document.addEventListener("keydown", (event) => {  // one run at a time, also for who presses Enter twice
     const box = event.target.closest && event.target.closest("#PAGE_ID .zi-ask textarea");
-    if (!box || event.key !== "Enter" || event.shiftKey || !document.getElementById("PAGE_ID").busy) return;
+    if (!box || event.key !== "Enter" || event.shiftKey || !page.isBusy) return;
     event.preventDefault();
     event.stopImmediatePropagation();
   }, true);

@@ -25,6 +25,8 @@ LINK = "Copy a link to these settings"
 START = "Start from a picture"
 KEPT_PICTURES = 48
 """Pictures of this visit that stay in the gallery."""
+_STATE = '((window.zerokitPages ??= {})["PAGE_ID"] ??= {})'
+"""What scripts know of a page. Not on its element: in a tab that is not open there is none."""
 _GALLERY_HEIGHT = "max(280px, min(100dvh - 330px, 100vw))"
 _PICTURES = [".png", ".jpg", ".jpeg", ".webp"]
 _SMALL_SIDE = 128
@@ -84,12 +86,12 @@ class Page:
 
     def script(self, name: str) -> str:
         """A script of this page, which finds it among others in the same window."""
-        script = text(f"diffusion_{name}.js").replace("PAGE_ID", self.page_id)
+        script = text(f"diffusion_{name}.js").replace("PAGE_STATE", _STATE).replace("PAGE_ID", self.page_id)
         return script.replace("KEPT_PICTURES", str(KEPT_PICTURES))
 
     def call(self, name: str) -> str:
-        """A script that calls what `diffusion_open.js` put on the page."""
-        return f"() => {{ document.getElementById({self.page_id!r})?.{name}?.(); }}"
+        """A script that calls what `diffusion_open.js` made."""
+        return f"() => {{ {_STATE}.{name}?.(); }}".replace("PAGE_ID", self.page_id)
 
     def _ask(self) -> None:
         self.prompt = gr.Textbox(
@@ -196,7 +198,10 @@ class Page:
             self.again = gr.Button(CHANGE, size="sm", visible=self._starts, interactive=False, min_width=120)
             self.link = gr.Button(LINK, size="sm", min_width=120)
         self.status = gr.HTML(
-            canvas.said("Your pictures come here."), css_template=text("diffusion.css"), padding=False
+            canvas.said("Your pictures come here."),
+            label="What came of it",
+            css_template=text("diffusion.css"),
+            padding=False,
         )
         self.compare = gr.ImageSlider(
             label="Before and after",

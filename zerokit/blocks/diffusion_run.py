@@ -81,7 +81,7 @@ class Run:
         return self.listen(clicks, self._paint, asked, api_name="paint", api_description=_ABOUT)
 
     def listen(
-        self, clicks: Sequence[Any], make: Callable[..., Any], inputs: Sequence[Any], **event: Any
+        self, clicks: Sequence[Any], make: Callable[..., Any], inputs: Sequence[Any], **named: Any
     ) -> gr.events.Dependency:
         """Make pictures at these clicks; returns the event that ends with the run.
 
@@ -89,7 +89,7 @@ class Run:
             clicks: of buttons.
             make: a generator that yields what `run` does.
             inputs: for it.
-            event: names it for programs, or hides it from them.
+            named: names it for programs, or hides it from them.
         """
         parts, buttons = self.parts, [self.parts.generate, self.parts.stop]
         gr.on(clicks, None, None, buttons, js=parts.script("begin"), **TOLD_BY_SCRIPT)
@@ -101,12 +101,15 @@ class Run:
             concurrency_limit=None,
             show_progress="hidden",
             trigger_mode="once",
-            **event,
+            **named,
         )
-        over = made.then(**self._gallery, **TOLD_BY_SCRIPT)
-        settled = [parts.seed, parts.chosen, parts.compare, parts.quota, *buttons]
-        over = over.then(self._settle, [parts.spent, parts.quota], settled, **QUIET)
-        return over.then(None, parts.made, parts.gallery, js=parts.script("made"), **TOLD_BY_SCRIPT)
+        shown = made.then(**self._gallery, **TOLD_BY_SCRIPT)
+        spent = [parts.spent, parts.quota]
+        settled = shown.then(self._settle, spent, [parts.seed, parts.chosen, parts.compare, parts.quota], **QUIET)
+        ready = {"fn": None, "inputs": None, "outputs": buttons, "js": parts.script("over"), **TOLD_BY_SCRIPT}
+        for event in (made, shown, settled):  # Gradio 6.31 does not go on with `then` after what went wrong
+            event.failure(**ready)
+        return settled.then(**ready).then(None, parts.made, parts.gallery, js=parts.script("made"), **TOLD_BY_SCRIPT)
 
     @property
     def _gallery(self) -> dict[str, Any]:
@@ -175,7 +178,7 @@ class Run:
         return {"image": image, "mask": mask, "width": None, "height": None}
 
     def _settle(self, spent: Spent | None, meter: Any, token: gr.OAuthToken | None) -> tuple[Any, ...]:
-        """The page after a run: its seed, before and after, what is left, and the buttons."""
+        """The page after a run: its seed, before and after, what is left."""
         spent = spent or Spent()
         quota = chosen = compare = gr.skip()
         if spent.usage is not None:
@@ -184,8 +187,7 @@ class Run:
             both = (spent.start, spent.first) if spent.start else None
             chosen, compare = 0, gr.update(value=both, visible=both is not None)
         seed = gr.skip() if spent.seed is None else spent.seed
-        buttons = gr.update(visible=True), gr.update(visible=False, value="Stop", interactive=True)
-        return seed, chosen, compare, quota, *buttons
+        return seed, chosen, compare, quota
 
     def _stop(self, request: gr.Request) -> Any:
         self._running.stop(request.session_hash)
