@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from zerokit import embedded
 from zerokit.cli.dev import describe
 from zerokit.errors import RequestError, UsageError, ZeroKitError
 
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
     from zerokit.emulator.app import App
     from zerokit.emulator.records import Call
 
-DEMOS = {"chat": ("chat",), "diffusion": ("diffusion",), "lora": ("lora_text",)}
+DEMOS = {"chat": ("chat",), "diffusion": ("diffusion",), "lora": ("lora_text", "lora_image")}
 """The apps of each, by their files."""
 ASKED = {"chat": "chat", "lora": "lora_text"}
 """The apps that answer a question."""
+PAINTED = {"diffusion": "diffusion", "lora": "lora_image"}
+"""The apps that make pictures."""
 HOST = "127.0.0.1"
 SETTLING_S = 10.0
 """How long after an answer its price may take to be known."""
@@ -52,7 +55,8 @@ def demo(
     name: Annotated[str | None, typer.Argument(help=f"Which one: {', '.join(DEMOS)}. By default all.")] = None,
     ask: Annotated[str | None, typer.Option(help="Answer this in the terminal, without a page.")] = None,
     adapter: Annotated[
-        list[str] | None, typer.Option(help="With --ask: one that acts, as NAME or NAME=WEIGHT. Several if you like.")
+        list[str] | None,
+        typer.Option(help="With --ask or --prompt: one that acts, as NAME or NAME=WEIGHT. Several if you like."),
     ] = None,
     prompt: Annotated[str | None, typer.Option(help="Paint this in the terminal, without a page.")] = None,
     seed: Annotated[int | None, typer.Option(help="With --prompt: for the same picture again.")] = None,
@@ -66,18 +70,21 @@ def demo(
     names = _chosen(name)
     if ask is not None and not set(names) & set(ASKED):
         raise UsageError(f"--ask is for the chat: zerokit demo chat --ask {ask!r}")
-    if adapter and (ask is None or "lora" not in names):
-        raise UsageError('--adapter goes with --ask: zerokit demo lora --ask "What is ZeroGPU?" --adapter pirate')
-    if prompt is not None and "diffusion" not in names:
+    if adapter and ((ask is None and prompt is None) or "lora" not in names):
+        raise UsageError(
+            '--adapter goes with --ask or --prompt: zerokit demo lora --ask "What is ZeroGPU?" --adapter pirate'
+        )
+    if prompt is not None and not set(names) & set(PAINTED):
         raise UsageError(f"--prompt is for images: zerokit demo diffusion --prompt {prompt!r}")
     if ask is not None and prompt is not None:
         raise UsageError("--ask is for the chat and --prompt is for images: give one of them.")
     if prompt is None and (seed is not None or out is not None):
         raise UsageError('--seed and --out go with --prompt: zerokit demo diffusion --prompt "a red circle"')
+    weights = _weights(adapter or [])
     if ask is not None:
-        _answer(ask, "lora" if adapter else names[0], _weights(adapter or []), visitor)
+        _answer(ask, "lora" if weights else names[0], weights, visitor)
     elif prompt is not None:
-        _paint(prompt, seed, out, visitor)
+        _paint(prompt, "lora" if weights or name == "lora" else "diffusion", seed, out, weights, visitor)
     else:
         _serve(names, port, visitor)
 
@@ -90,6 +97,12 @@ def _chosen(name: str | None) -> tuple[str, ...]:
     near = get_close_matches(name, DEMOS, n=1, cutoff=0.4)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise UsageError(f"There is no demo {name!r}: it is one of {', '.join(DEMOS)}.{hint}")
+
+
+def _apps(name: str) -> tuple[str, ...]:
+    """The apps of a demo, by their files; that of styles only where there are styles in the package."""
+    has_styles = any(adapter.startswith("image-") for adapter in embedded.adapter_names())
+    return tuple(file for file in DEMOS[name] if file != "lora_image" or has_styles)
 
 
 def _weights(given: list[str]) -> dict[str, float | None]:
@@ -107,7 +120,7 @@ def _weights(given: list[str]) -> dict[str, float | None]:
 def _serve(names: tuple[str, ...], port: int, visitor: str) -> None:
     """Run the apps until Ctrl+C, a port for each from `port` on, and print what each call cost."""
     console = _console()
-    files = [file for name in names for file in DEMOS[name]]
+    files = [file for name in names for file in _apps(name)]
     for number in range(port, port + len(files)):
         _check_free(number)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -134,14 +147,18 @@ def _answer(question: str, name: str, adapters: dict[str, float | None], visitor
     console.print(f"\n{price}", style="dim")
 
 
-def _paint(prompt: str, seed: int | None, out: Path | None, visitor: str) -> None:
-    """Ask the image app for one picture, write it, and print what it cost."""
+def _paint(
+    prompt: str, name: str, seed: int | None, out: Path | None, adapters: dict[str, float | None], visitor: str
+) -> None:
+    """Ask an image app for one picture, write it, and print what it cost."""
     if not prompt.strip():
         raise RequestError('The prompt is empty. Say something: zerokit demo diffusion --prompt "a red circle"')
     if out is not None:
         _check_out(out)
     console = _console()
-    (pictures, details), price = _call(console, "diffusion", visitor, "/generate", prompt=prompt, seed=seed)
+    more = {"adapters": adapters} if adapters else {}
+    asked = {"prompt": prompt, "seed": seed, **more}
+    (pictures, details), price = _call(console, PAINTED[name], visitor, "/generate", **asked)
     if not pictures:
         raise DemoFailed("There was no picture.")
     made = Path(pictures[0]["image"])
