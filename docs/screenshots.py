@@ -86,8 +86,23 @@ def shoot_images(browser: Browser, zero: ZeroGPU, url: str) -> None:
         number(studio, "Pictures", 4)
         paint(studio, "a purple triangle on a white background")
         shoot(studio, "image-four")
-    leave(zero, 5)
+    zero.advance(24 * 3600)
     with page(browser, url, DESKTOP) as studio:
+        paint(studio, "a blue circle on a white background")
+        zero.set_faults("oom-always")
+        studio.get_by_role("button", name="Generate").click()
+        expect(studio.get_by_role("alert")).to_be_visible(timeout=ANSWER_MS)
+        shoot(studio, "image-error")
+    zero.set_faults()
+    zero.advance(24 * 3600)
+    with page(browser, url, DESKTOP) as studio:
+        number(studio, "Pictures", 8)
+        said = re.compile(r"about (\d+) s")
+        expect(studio.locator(".zq")).to_contain_text(said, timeout=ANSWER_MS)
+        match = said.search(studio.locator(".zq").inner_text())
+        assert match is not None
+        leave(zero, max(2, int(match[1]) // 2))
+        number(studio, "Pictures", 7)  # a change of a setting asks again
         number(studio, "Pictures", 8)
         expect(studio.get_by_role("button", name="use that")).to_be_visible(timeout=ANSWER_MS)
         shoot(studio, "image-fit", ".zi-ask")
