@@ -59,6 +59,7 @@ def space(base, files, hub):
         "LORA_ADAPTERS": json.dumps({name: str(files[name]) for name in NAMES}),
         "LORA_CUSTOM": "1",
         "LORA_MCP": "1",
+        "LORA_DECLARED_S": "20",
         "HF_ENDPOINT": hub.url,
         "HF_TOKEN": GOOD_TOKEN,
     }
@@ -239,7 +240,7 @@ def test_a_comparison_that_fails_says_why(lora, fault, title):
 
 def test_a_comparison_that_runs_out_of_time_gives_what_there_is(lora):
     lora.client().predict("hello", api_name="/compare")
-    lora.z.set_faults("slow:2@1")
+    lora.z.set_faults("slow:4@1")
     made = lora.client().predict("hello you", api_name="/compare")
     assert made["ended"] == "deadline" or {answer["ended"] for answer in made["answers"]} == {"deadline"}
     assert all(answer["new_tokens"] for answer in made["answers"])

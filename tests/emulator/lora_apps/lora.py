@@ -10,6 +10,7 @@ import gradio as gr
 
 from zerokit import ZeroLoRA
 from zerokit.adapters import AdapterSpec
+from zerokit.calls.duration import Fixed
 
 FOLDERS = json.loads(os.environ["LORA_ADAPTERS"])
 SPECS = {"first": {"trigger": "Ahoy!", "examples": ("Who are you?",)}, "third": {"weight": 0.5}}
@@ -22,6 +23,10 @@ demo = ZeroLoRA(
     max_new_tokens=int(os.environ.get("LORA_TOKENS", "12")),
     temperature=0,
 )
+
+if "LORA_DECLARED_S" in os.environ:  # where a test is not about what was learned
+    for function in (demo.form.model.reply, demo.form.model.replies):
+        function.estimator = Fixed(float(os.environ["LORA_DECLARED_S"]))
 
 
 def threads() -> list[str]:
