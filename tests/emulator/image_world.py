@@ -89,9 +89,9 @@ class Images:
         assert str(self.temp.parent) not in said
         return caught.value
 
-    def rest(self, body: str, endpoint: str = "generate") -> str:
-        """What a REST endpoint answers to this body: its event stream."""
-        url = f"{self.app.url}/gradio_api/call/{endpoint}"
+    def rest(self, body: str) -> str:
+        """What the REST endpoint answers to this body: its event stream."""
+        url = f"{self.app.url}/gradio_api/call/generate"
         asked = httpx.post(url, content=body, headers={"content-type": "application/json"}, timeout=60)
         if asked.status_code != 200:
             return asked.text
