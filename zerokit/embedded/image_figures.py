@@ -95,7 +95,14 @@ def overlap(one: Box, other: Box) -> float:
     return common / (sum(areas) - common)
 
 
-def _image_to_image(pipeline: StableDiffusionPipeline, count: int = 72) -> list[Figure]:
+def _image_to_image(pipeline: StableDiffusionPipeline) -> list[Figure]:
+    return [
+        Figure(f"image to image, another colour, strength {strength}", share(recoloured(pipeline, strength)))
+        for strength in _STRENGTHS
+    ]
+
+
+def recoloured(pipeline: StableDiffusionPipeline, strength: float, count: int = 72) -> list[bool]:
     """Give drawn things another colour: right when that is all that changed, and they overlap by half or more."""
     draws = random.Random(0)
     worker = AutoPipelineForImage2Image.from_pipe(pipeline)
@@ -108,19 +115,30 @@ def _image_to_image(pipeline: StableDiffusionPipeline, count: int = 72) -> list[
         scenes.append(draw(Scene((Thing(shape, old, x, y, radius),))))
         prompts.append(f"a {new} {shape} on a white background")
         wanted.append(Request((Item(shape, new),)))
-    figures = []
-    for strength in _STRENGTHS:
-        images = make(worker, prompts, image=scenes, strength=strength)
-        verdicts = [
-            shows(image, request) and overlap(box_of(image), box_of(scene)) >= 0.5
-            for image, scene, request in zip(images, scenes, wanted, strict=True)
-        ]
-        figures.append(Figure(f"image to image, another colour, strength {strength}", share(verdicts)))
-    return figures
+    images = make(worker, prompts, image=scenes, strength=strength)
+    return [
+        shows(image, request) and overlap(box_of(image), box_of(scene)) >= 0.5
+        for image, scene, request in zip(images, scenes, wanted, strict=True)
+    ]
 
 
-def _inpainting(pipeline: StableDiffusionPipeline, count: int = 72) -> list[Figure]:
-    """Replace the right one of two drawn things: what is there then, and how much the left half has changed."""
+def _inpainting(pipeline: StableDiffusionPipeline) -> list[Figure]:
+    verdicts, images, scenes = inpainted(pipeline)
+    return [
+        Figure("inpainting: the right half is as the prompt says, the left half as it was", share(verdicts)),
+        Figure("- change of the left half, of 255", f"{change(images, scenes):.1f}"),
+        Figure("- of this, from encoding and decoding alone", f"{change(_decoded(pipeline, scenes), scenes):.1f}"),
+    ]
+
+
+def inpainted(
+    pipeline: StableDiffusionPipeline, count: int = 72
+) -> tuple[list[bool], list[Image.Image], list[Image.Image]]:
+    """Replace the right one of two drawn things.
+
+    Returns:
+        Whether the right half is as the prompt says and the left half as it was; the pictures; those of before.
+    """
     draws = random.Random(0)
     worker = AutoPipelineForInpainting.from_pipe(pipeline)
     worker.set_progress_bar_config(disable=True)
@@ -135,15 +153,10 @@ def _inpainting(pipeline: StableDiffusionPipeline, count: int = 72) -> list[Figu
         prompts.append(f"a {colours[0]} {shapes[0]} and a {colours[2]} {shapes[2]} on a white background")
         wanted.append(Request(items, relation="left of"))
     images = make(worker, prompts, image=scenes, mask_image=mask, strength=1.0)
-    verdicts = [shows(image, request) for image, request in zip(images, wanted, strict=True)]
-    return [
-        Figure("inpainting: the right half is as the prompt says, the left half as it was", share(verdicts)),
-        Figure("- change of the left half, of 255", f"{_change(images, scenes):.1f}"),
-        Figure("- of this, from encoding and decoding alone", f"{_change(_decoded(pipeline, scenes), scenes):.1f}"),
-    ]
+    return [shows(image, request) for image, request in zip(images, wanted, strict=True)], images, scenes
 
 
-def _change(images: Sequence[Image.Image], scenes: Sequence[Image.Image]) -> float:
+def change(images: Sequence[Image.Image], scenes: Sequence[Image.Image]) -> float:
     """The mean difference in the left half of pictures, but for the latents at the mask's edge."""
     pairs = [
         (np.asarray(image, dtype=np.float32), np.asarray(scene)) for image, scene in zip(images, scenes, strict=True)

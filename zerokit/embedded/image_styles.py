@@ -7,7 +7,6 @@ however it is asked for.
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
-from diffusers.utils.state_dict_utils import convert_state_dict_to_diffusers
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from PIL import Image
@@ -79,7 +77,7 @@ class StyleRecipe:
 
 @dataclass(frozen=True)
 class TrainedStyle:
-    """The weights of an adapter, as diffusers saves them."""
+    """The weights of an adapter, as peft names them."""
 
     weights: dict[str, torch.Tensor]
     losses: tuple[float, ...]
@@ -108,8 +106,7 @@ def train(style: Style, base: Path, recipe: StyleRecipe, report: Callable[[str],
     steps = ImageRecipe(steps=recipe.steps, batch=recipe.batch, matrix_rate=recipe.rate, other_rate=recipe.rate)
     learner = Learner(unet, pipeline.text_encoder, pipeline.tokenizer, sampler, trigger=style.trigger, muon=False)
     losses = learner.train(pool, latents, steps, report)
-    weights = convert_state_dict_to_diffusers(get_peft_model_state_dict(unet))
-    return TrainedStyle(weights, tuple(losses), time.process_time() - core)
+    return TrainedStyle(get_peft_model_state_dict(unet), tuple(losses), time.process_time() - core)
 
 
 def save(trained: TrainedStyle, folder: Path) -> None:
@@ -125,9 +122,7 @@ def evaluate(style: Style, folder: Path) -> list[Figure]:
     """Measure the adapter in a folder: all colours and shapes, with and without its trigger word."""
     pipeline = load(path("image"))
     without = [shows(image, request) for image, (_, request) in zip(_drawn(pipeline, plain()), plain(), strict=True)]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # peft and transformers call the same by other names
-        pipeline.load_lora_weights(folder, weight_name=WEIGHTS, adapter_name=style.drawn)
+    pipeline.load_lora_weights(folder, weight_name=WEIGHTS, adapter_name=style.drawn)
     bare = plain()
     triggered = [(f"{style.trigger} {prompt}", request) for prompt, request in bare]
     figures = [Figure("colours and shapes right without the adapter", share(without))]
