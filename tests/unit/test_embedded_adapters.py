@@ -10,23 +10,34 @@ from safetensors import safe_open
 from zerokit import embedded
 from zerokit.adapters import AdapterSpec
 from zerokit.control import Control
-from zerokit.embedded import adapter_train, adapters
+from zerokit.embedded import adapter_train, adapters, image_data, image_styles
 from zerokit.embedded.chat_data import load_wordings
 from zerokit.embedded.figures import folder_bytes
+from zerokit.embedded.image_evaluate import shape_of
+from zerokit.embedded.image_prompts import Sampler
+from zerokit.embedded.image_questions import plain
+from zerokit.embedded.image_styles import STYLES
 from zerokit.embedded.manners import MANNERS, pirate
+from zerokit.engines.image import ImageEngine
 from zerokit.engines.shelf import base_of, find_adapter
 from zerokit.engines.text import TextEngine
 from zerokit.errors import ModelNotFound
-from zerokit.requests import AdapterChoice, ChatRequest, Message
+from zerokit.requests import AdapterChoice, ChatRequest, ImageRequest, Message
 
 torch.set_num_threads(1)
 NAMES = ("chat-pirate", "chat-terse")
+each_style = pytest.mark.parametrize("name", tuple(STYLES))
 each = pytest.mark.parametrize("name", NAMES)
 
 
 @pytest.fixture(scope="module")
 def engine():
     return TextEngine(adapters=[f"embedded:{name}" for name in NAMES])
+
+
+@pytest.fixture(scope="module")
+def painter():
+    return ImageEngine("embedded", adapters=[f"embedded:{name}" for name in STYLES])
 
 
 def answers(engine, texts, *choices):
@@ -38,7 +49,8 @@ def answers(engine, texts, *choices):
 
 
 def test_they_have_names():
-    assert embedded.adapter_names() == NAMES == tuple(MANNERS)
+    assert embedded.adapter_names() == (*NAMES, *STYLES)
+    assert tuple(MANNERS) == NAMES
     assert not set(embedded.names()) & {*NAMES, "adapters"}
     assert embedded.path("chat-pirate").name == "chat-pirate"
     with pytest.raises(ValueError, match="Did you mean 'chat-pirate'"):
@@ -122,6 +134,58 @@ def test_a_training_repeats_itself_exactly(tmp_path):
     assert one == two
     assert config(folders[0]) == config(folders[1]) == config(embedded.path("chat-terse"))
     assert all(file.stat().st_mode & 0o777 == 0o644 for file in folders[0].iterdir())
+
+
+@each_style
+def test_a_style_is_small_safe_and_readable(name):
+    folder = embedded.path(name)
+    assert {file.name for file in folder.iterdir()} == {"README.md", image_styles.WEIGHTS}
+    assert folder_bytes(folder) < 700_000
+    assert all(file.stat().st_mode & 0o044 == 0o044 for file in folder.iterdir())
+    with safe_open(folder / image_styles.WEIGHTS, "pt") as weights:
+        assert {weights.get_slice(key).get_dtype() for key in weights.keys()} == {"F16"}  # noqa: SIM118
+    found = find_adapter(AdapterSpec(f"embedded:{name}"), kind="image")
+    assert (found.name, found.base, found.rank) == (name, "embedded", image_styles.RANK)
+
+
+@each_style
+def test_a_style_is_drawn_and_the_shape_stays(painter, name):
+    asked = plain()[:60:5]
+    style = STYLES[name].drawn
+    for prompt, request in asked:
+        rows = [ImageRequest(prompt, seed=3), ImageRequest(prompt, seed=3, adapters=(AdapterChoice(name),))]
+        flat, drawn = painter.generate_batch(painter.prepare_batch(rows), Control())
+        assert not image_styles.is_styled(style, flat.pictures[0].image, request), prompt
+        assert image_styles.is_styled(style, drawn.pictures[0].image, request), prompt
+        assert shape_of(drawn.pictures[0].image) == request.items[0].shape, prompt
+
+
+def test_two_styles_combine(painter):
+    both = tuple(AdapterChoice(name) for name in STYLES)
+    request = ImageRequest("a blue square", seed=3, adapters=both)
+    image = painter.generate(painter.prepare(request), Control()).pictures[0].image
+    asked = dict(plain())["a blue square"]
+    assert all(image_styles.is_styled(style.drawn, image, asked) for style in STYLES.values())
+
+
+def test_drawn_styles_are_told_apart():
+    for _, request in plain():
+        scene = Sampler(0).scene(request)
+        for drawn in image_data.STYLES:
+            picture = image_data.draw(scene, drawn)
+            told = [style.drawn for style in STYLES.values() if image_styles.is_styled(style.drawn, picture, request)]
+            assert told == [drawn] * (drawn != "flat"), (request, drawn)
+
+
+def test_a_training_of_a_style_repeats_itself_exactly(tmp_path):
+    recipe = image_styles.StyleRecipe(seed=1, steps=2, batch=2, pool=4)
+    style, base = STYLES["image-outline"], embedded.path("image")
+    first, second = (image_styles.train(style, base, recipe, report=lambda line: None) for _ in range(2))
+    assert first.losses == second.losses
+    for trained, folder in zip((first, second), (tmp_path / "first", tmp_path / "second"), strict=True):
+        image_styles.save(trained, folder)
+    one, two = ((tmp_path / name / image_styles.WEIGHTS).read_bytes() for name in ("first", "second"))
+    assert one == two
 
 
 def test_the_command_line_knows_its_options(capsys):
