@@ -1,6 +1,6 @@
 """`make screenshots`: take the pictures in docs/images from the demos, on the local ZeroGPU.
 
-`python docs/screenshots.py chat`, `diffusion` or `lora_text` takes those of one demo.
+`python docs/screenshots.py chat`, `diffusion`, `lora_text` or `lora_image` takes those of one demo.
 """
 
 from __future__ import annotations
@@ -135,6 +135,27 @@ def compare(studio: Page) -> None:
     studio.wait_for_timeout(2500)  # the bar moves
 
 
+def shoot_lora_image(browser: Browser, zero: ZeroGPU, url: str) -> None:
+    learn(zero, url)
+    for name, at, size in (("light", url, DESKTOP), ("dark", f"{url}?__theme=dark", DESKTOP), ("phone", url, PHONE)):
+        with page(browser, at, size) as studio:
+            studio.locator(".zl-card").filter(has_text="outline").click()
+            paint(studio, "a red circle on a white background")
+            shoot(studio, f"lora-image-{name}")
+    zero.advance(24 * 3600)
+    with page(browser, url, DESKTOP) as studio:
+        for adapter in ("outline", "pastel"):
+            studio.locator(".zl-card").filter(has_text=adapter).click()
+        studio.get_by_label("Prompt", exact=True).fill("a red circle on a white background")
+        compare = studio.get_by_role("button", name=re.compile("^Compare 3"))
+        expect(compare).to_be_enabled(timeout=ANSWER_MS)
+        compare.click()
+        expect(studio.locator(".zi")).to_contain_text("3 pictures", timeout=ANSWER_MS)
+        expect(studio.get_by_role("button", name="Generate")).to_be_visible(timeout=ANSWER_MS)
+        studio.wait_for_timeout(2000)  # the bar moves
+        shoot(studio, "lora-image-compare")
+
+
 def learn(zero: ZeroGPU, url: str) -> None:
     """What pictures take on this machine, which is no H200, so that nothing is cut short later."""
     client = Client(url, verbose=False, analytics_enabled=False)
@@ -231,7 +252,7 @@ def shoot(chat: Page, name: str, selector: str | None = None) -> None:
     print(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
-SHOTS = {"chat": shoot_chat, "diffusion": shoot_images, "lora_text": shoot_lora_text}
+SHOTS = {"chat": shoot_chat, "diffusion": shoot_images, "lora_text": shoot_lora_text, "lora_image": shoot_lora_image}
 
 if __name__ == "__main__":
     main()

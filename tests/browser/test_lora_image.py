@@ -63,6 +63,12 @@ class Styles(Studio):
     def compare(self):
         return self.root.get_by_role("button", name=re.compile("^Compare"))
 
+    def bring(self, file: object) -> None:
+        """Upload an adapter, and have it checked once it is there."""
+        self.root.locator(".zi-more-settings input[type=file]").first.set_input_files(file)
+        expect(self.root.locator(".zi-more-settings .file-preview").first).to_be_visible(timeout=PATIENCE_MS)
+        self.root.get_by_role("button", name="Check and add").click()
+
     def captions(self) -> list[str]:
         return [text.strip() for text in self.root.locator(".zi-gallery .caption-label").all_inner_texts()]
 
@@ -169,8 +175,7 @@ def test_a_link_carries_adapters(space, visit):
 def test_ones_own_is_for_one_visitor_alone_and_goes_again(space, visit, files):
     page, other = visit(), visit()
     unfold(page.fold("An adapter of your own"))
-    page.root.locator(".zi-more-settings input[type=file]").first.set_input_files(files["mine"] / USUAL)
-    page.root.get_by_role("button", name="Check and add").click()
+    page.bring(files["mine"] / USUAL)
     mine = page.card("pytorch_lora_weights")
     expect(mine).to_have_attribute("aria-pressed", "true", timeout=PATIENCE_MS)
     expect(other.card("pytorch_lora_weights")).to_have_count(0)
@@ -183,11 +188,8 @@ def test_ones_own_is_for_one_visitor_alone_and_goes_again(space, visit, files):
     page.root.get_by_role("button", name="Remove pytorch_lora_weights").click()
     expect(mine).to_have_count(0)
     assert space.client().predict(api_name="/folders") == []
-    page.root.locator(".zi-more-settings input[type=file]").first.set_input_files(
-        {"name": "not.safetensors", "mimeType": "application/octet-stream", "buffer": png("red")}
-    )
     calls = len(space.z.calls)
-    page.root.get_by_role("button", name="Check and add").click()
+    page.bring({"name": "not.safetensors", "mimeType": "application/octet-stream", "buffer": png("red")})
     expect(page.alert).to_be_visible(timeout=PATIENCE_MS)
     assert len(space.z.calls) == calls
 
