@@ -21,6 +21,8 @@ def space(tmp_path_factory):
     adapters = {name: str(save(folder / name, seed=seed)) for seed, name in enumerate(NAMES, 1)}
     env = {"LORA_ADAPTERS": json.dumps(adapters), "LORA_MCP": "1", "IMAGE_STEPS": "2"}
     with image_world("lora.py", folder, env=env) as space:
+        for endpoint in ("/generate", "/compare"):  # what steps take on this machine is learned
+            space.client().predict("a circle", steps=60, api_name=endpoint)
         yield space
 
 

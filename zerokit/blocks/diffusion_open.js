@@ -23,11 +23,11 @@
     input.files = event.dataTransfer.files;
     input.dispatchEvent(new Event("change", { bubbles: true }));
   });
-  for (const kind of ["pointerdown", "keyup"]) {
+  for (const kind of ["pointerdown", "keydown"]) {  // when a key comes up, the button that it pressed is gone
     document.addEventListener(kind, (event) => {
       const ask = event.target.closest && event.target.closest("#PAGE_ID .zi-ask");
       page.lastUsed = !ask ? "" : event.target.closest("textarea") ? "textarea" : ".zi-generate";
-    });
+    }, true);
   }
   // Look at the editor when it may have changed, one look after the other: they would overtake each other.
   let waiting, since = 0, isMissed = false;
