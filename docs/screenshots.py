@@ -101,8 +101,8 @@ def shoot_images(browser: Browser, zero: ZeroGPU, url: str) -> None:
         expect(studio.locator(".zq")).to_contain_text(said, timeout=ANSWER_MS)
         match = said.search(studio.locator(".zq").inner_text())
         assert match is not None
-        leave(zero, max(2, int(match[1]) // 2))
-        number(studio, "Pictures", 7)  # a change of a setting asks again
+    leave(zero, max(2, int(match[1]) // 2))
+    with page(browser, url, DESKTOP) as studio:
         number(studio, "Pictures", 8)
         expect(studio.get_by_role("button", name="use that")).to_be_visible(timeout=ANSWER_MS)
         shoot(studio, "image-fit", ".zi-ask")
