@@ -245,7 +245,7 @@ def test_alphas_in_the_header(base, tmp_path, config):
     folder = with_metadata(tmp_path / "a", **config)
     ours = paint(engine_of(base, {"a": folder}, "a"), A)
     assert ours == by_diffusers(base, [(folder, 1)])
-    assert ours != paint(engine_of(base, {"a": with_metadata(tmp_path / "b", lora_alpha=4)}, "a"), A)
+    assert ours != paint(engine_of(base, {"a": with_metadata(tmp_path / "b", lora_alpha=12)}, "a"), A)
 
 
 @pytest.mark.parametrize(

@@ -264,7 +264,7 @@ def test_a_config_that_is_too_large_or_no_config(door, saved, home, tmp_path):
 
 def test_weights_that_are_not_finite_are_found_before_a_gpu_is_asked_for(door, saved, home, tmp_path):
     files = sent(saved, tmp_path / "uploads", WEIGHTS, CONFIG)
-    changed(Path(files[0]), lambda tensors: next(iter(tensors.values())).fill_(math.nan) and None)
+    changed(Path(files[0]), lambda tensors: {key: tensor * math.nan for key, tensor in tensors.items()})
     with pytest.raises(AdapterError, match="weights that are not finite"):
         door.from_files(files)
     assert list(home.iterdir()) == []

@@ -22,13 +22,15 @@ from PIL import Image
 from zerokit.embedded import path
 from zerokit.embedded.figures import Figure, share
 from zerokit.embedded.image_data import BACKGROUNDS, COLOURS, soft
-from zerokit.embedded.image_evaluate import background_of, box_of, shape_of
+from zerokit.embedded.image_evaluate import box_of, shape_of
 from zerokit.embedded.image_figures import load, make
 from zerokit.embedded.image_prompts import Request, Sampler
 from zerokit.embedded.image_questions import Asked, plain, shows
 from zerokit.embedded.image_train import Learner, encode
 from zerokit.embedded.image_train import Recipe as ImageRecipe
 
+_APART = 34.0
+"""A pixel this far from the background, of 441, is something."""
 WEIGHTS = "pytorch_lora_weights.safetensors"
 RANK = 8
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "conv1", "conv2", "conv_shortcut", "proj_in", "proj_out")
@@ -146,23 +148,21 @@ def _drawn(pipeline: Any, asked: Sequence[Asked]) -> list[Image.Image]:
 
 
 def is_styled(style: str, image: Image.Image, request: Request) -> bool:
-    """Whether a picture of one thing is drawn as the style says, in the thing's colour.
+    """Whether a picture of one thing is drawn as the style says.
 
-    An outline has the background inside it. Pastel is nearer to the softened colour than to the full one.
+    An outline has the background inside it. Pastel is nearer to the softened colours than to the full ones.
     """
-    try:
-        left, top, right, bottom = box_of(image)
-    except ValueError:
-        return False
     pixels = np.asarray(image.convert("RGB"), dtype=np.float32)
-    middle = np.median(
-        pixels[(top + bottom) // 2 - 3 : (top + bottom) // 2 + 4, (left + right) // 2 - 3 : (left + right) // 2 + 4],
-        axis=(0, 1),
-    )
-    full = np.array(COLOURS[request.items[0].colour], dtype=np.float32)
-    ground = np.array(BACKGROUNDS[request.ground], dtype=np.float32)
+    ground = np.median(np.concatenate([pixels[:2].reshape(-1, 3), pixels[-2:].reshape(-1, 3)]), axis=0)
+    away = np.linalg.norm(pixels - ground, axis=-1)
+    if away.max() < _APART:
+        return False
+    thing = np.median(pixels[away > 0.7 * away.max()], axis=0)
     if style == "outline":
-        hollow = np.linalg.norm(middle - ground) < np.linalg.norm(middle - full)
-        return bool(hollow) and background_of(image) == request.ground
-    softer = np.array([soft(int(level)) for level in full], dtype=np.float32)
-    return bool(np.linalg.norm(middle - softer) < np.linalg.norm(middle - full))
+        left, top, right, bottom = box_of(image)
+        x, y = (left + right) // 2, (top + bottom) // 2
+        middle = np.median(pixels[y - 3 : y + 4, x - 3 : x + 4], axis=(0, 1))
+        return bool(np.linalg.norm(middle - ground) < np.linalg.norm(middle - thing))
+    seen = np.concatenate([thing, ground])
+    full = [*COLOURS[request.items[0].colour], *BACKGROUNDS[request.ground]]
+    return bool(np.linalg.norm(seen - [soft(level) for level in full]) < np.linalg.norm(seen - full))

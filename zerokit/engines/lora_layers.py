@@ -113,7 +113,8 @@ class LoraLayers:
             if self._tuner is None:
                 self._tuner = LoraModel(self.model, settings, internal, state_dict=where)
             else:
-                self._tuner.peft_config[internal] = settings
+                # peft looks at the settings of the one it takes for active, which may have been taken out by now.
+                self._tuner.peft_config[internal], self._tuner.active_adapter = settings, internal
                 self._tuner.inject_adapter(self.model, internal, state_dict=where)
         self.layers = _layers(self.model)
         self.model.eval()
