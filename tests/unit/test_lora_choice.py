@@ -1,16 +1,19 @@
 """What a page or a program chooses becomes adapters of a request: names, weights, and words in the prompt."""
 
+import asyncio
 import base64
 import io
 import math
 from pathlib import Path
 
+import gradio as gr
 import pytest
+from gradio.state_holder import SessionState
 from PIL import Image
 
 from zerokit.adapters import AdapterSpec
 from zerokit.blocks.adapter_choice import Chosen, card, chosen, from_page, initials, named
-from zerokit.blocks.adapter_picker import AdapterPicker
+from zerokit.blocks.adapter_picker import AdapterPicker, cards
 from zerokit.blocks.chat_adapters import acting, side_by_side
 from zerokit.blocks.lora_endpoint import adapters_schema, told
 from zerokit.blocks.side_by_side import done
@@ -173,7 +176,7 @@ def test_a_picture_that_cannot_be_shown_is_told_to_the_author(tmp_path, name):
 
 
 def test_the_picker_takes_what_a_page_sends_and_nothing_else():
-    picker = AdapterPicker(OURS, (MINE,))
+    picker = AdapterPicker(cards(OURS, (MINE,)))
     assert [(one["name"], one["own"]) for one in picker.props["cards"]] == [
         ("pirate", False),
         ("terse", False),
@@ -182,6 +185,16 @@ def test_the_picker_takes_what_a_page_sends_and_nothing_else():
     assert picker.preprocess({"picked": {"pirate": 1}, "more": 2}) == {"picked": {"pirate": 1}}
     for odd in (None, "x", 7, [], {"picked": [1]}, {"picked": "x"}):
         assert picker.preprocess(odd) == {"picked": {}}
+
+
+def test_gradio_takes_other_adapters_for_one_visitor():
+    with gr.Blocks() as demo:
+        picker = AdapterPicker(cards(OURS))
+        demo.load(lambda: picker.with_own(OURS, (MINE,), {"picked": {"someone/mine": 1}}), None, picker)
+    (shown,) = asyncio.run(demo.process_api(0, [], SessionState(demo)))["data"]
+    assert [one["name"] for one in shown["props"]["cards"]] == ["pirate", "terse", "someone/mine"]
+    assert shown["value"] == {"picked": {"someone/mine": 1}}
+    assert len(picker.props["cards"]) == 2
 
 
 def test_the_schema_names_the_adapters():

@@ -9,7 +9,7 @@ import gradio as gr
 
 from zerokit.blocks import notes
 from zerokit.blocks.adapter_choice import Chosen, from_page
-from zerokit.blocks.adapter_picker import AdapterPicker
+from zerokit.blocks.adapter_picker import AdapterPicker, cards
 from zerokit.blocks.diffusion_wiring import QUIET
 from zerokit.blocks.guests import Guest, Guests, forget
 from zerokit.engines.shelf import Adapter
@@ -33,7 +33,7 @@ class AdapterPart:
     def __init__(self, engine: Any, *, allow_custom: bool = False) -> None:
         self.engine = engine
         self.guests = Guests(engine) if allow_custom else None
-        self.picker = AdapterPicker(engine.adapters, render=False)
+        self.picker = AdapterPicker(cards(engine.adapters), render=False)
         self.own = gr.State([], delete_callback=forget, render=False)
         self.inputs: list[Any] = [self.picker, self.own]
 

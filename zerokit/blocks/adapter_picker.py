@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -27,12 +27,12 @@ class AdapterPicker(gr.HTML, metaclass=NoStubFile):  # type: ignore[misc]
     `remove` (a visitor takes an adapter of their own away; the data has its `name`).
 
     Args:
-        adapters: what can be picked.
-        own: those of them that the visitor brought.
+        cards: of what can be picked, from `cards`. An output can change only what is an argument here: Gradio makes the
+            component of that visitor anew with it.
         render: place it now.
     """
 
-    def __init__(self, adapters: Iterable[Adapter] = (), own: Iterable[Adapter] = (), *, render: bool = True) -> None:
+    def __init__(self, cards: Sequence[dict[str, Any]] = (), *, render: bool = True) -> None:
         super().__init__(
             value={"picked": {}},
             label="Adapters",
@@ -41,7 +41,7 @@ class AdapterPicker(gr.HTML, metaclass=NoStubFile):  # type: ignore[misc]
             js_on_load=_script(),
             apply_default_css=False,
             render=render,
-            cards=cards(adapters, own),
+            cards=list(cards),
         )
 
     def with_own(self, adapters: Iterable[Adapter], own: Iterable[Adapter], value: Any) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class AdapterPicker(gr.HTML, metaclass=NoStubFile):  # type: ignore[misc]
         return {"picked": {}}
 
 
-def cards(adapters: Iterable[Adapter], own: Iterable[Adapter]) -> list[dict[str, Any]]:
+def cards(adapters: Iterable[Adapter], own: Iterable[Adapter] = ()) -> list[dict[str, Any]]:
     """What the page shows of each."""
     return [*(card(adapter) for adapter in adapters), *(card(adapter, own=True) for adapter in own)]
 
