@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -84,8 +85,8 @@ def world(
 ) -> Iterator[World]:
     """Run one app; at the end no thread and no process of it is left. It starts slowly where many others compute."""
     threads = set(threading.enumerate())
-    with ZeroGPU("free", **emulator) as z:
-        running = z.run(app, env={"ZEROKIT_HOME": "off", **(env or {})}, timeout_s=ready_s)
+    with tempfile.TemporaryDirectory() as scratch, ZeroGPU("free", **emulator) as z:
+        running = z.run(app, env={"ZEROKIT_HOME": "off", "TMPDIR": scratch, **(env or {})}, timeout_s=ready_s)
         group = running.process.pid
         it = World(z, running)
         yield it

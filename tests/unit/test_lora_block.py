@@ -34,6 +34,11 @@ def lora(base, files):
     return ZeroLoRA(base, [AdapterSpec(files["one"], trigger="Ahoy!"), files["two"]], **SETTINGS)
 
 
+def test_two_visitors_may_click_at_once(lora):
+    """On ZeroGPU Gradio's own queue lets one event wait and refuses the next."""
+    assert lora._queue.max_size == 1_000
+
+
 def layout(blocks):
     """Types of the components, in the order in which they stand on the page."""
     config = blocks.get_config_file()

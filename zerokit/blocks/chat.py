@@ -16,6 +16,7 @@ from zerokit.blocks.chat_part import ChatPart
 from zerokit.blocks.conversation import Turn
 from zerokit.blocks.running import Running
 from zerokit.blocks.visitor import left_s
+from zerokit.blocks.waiting import let_wait
 from zerokit.calls import Outcome
 from zerokit.engines.shelf import Adapter
 from zerokit.engines.text import TextEngine
@@ -133,6 +134,7 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
         )
         # It stands in the page anyway, and a new one at each start would lose the visitors' conversations.
         self.saved_conversations.secret = f"zerokit/{self.title}"
+        let_wait(self)
 
     def ask(self, prompt: str, *, system_prompt: str | None = None, **settings: Any) -> ChatReply:
         """Answer one question without a page.

@@ -12,6 +12,7 @@ from zerokit.blocks.diffusion_page import Page
 from zerokit.blocks.diffusion_studio import connect
 from zerokit.blocks.image_endpoint import add_endpoint
 from zerokit.blocks.image_model import ImageModel
+from zerokit.blocks.waiting import let_wait
 from zerokit.engines.image import ImageEngine
 from zerokit.requests import ImageReply
 
@@ -80,6 +81,7 @@ class ZeroDiffusion(gr.Blocks):  # type: ignore[misc]
             self.parts = Page(self.model, title=shown, description=description, examples=examples or ())
             connect(self.parts)
             add_endpoint(self.model)
+        let_wait(self)
 
     def generate(self, prompt: str, **settings: Any) -> ImageReply:
         """Make pictures without a page.

@@ -11,6 +11,7 @@ import gradio as gr
 from zerokit.adapters import AdapterSpec
 from zerokit.blocks.lora_image import LoraImage
 from zerokit.blocks.lora_text import LoraText
+from zerokit.blocks.waiting import let_wait
 from zerokit.engines.form import base_and_form
 from zerokit.engines.image import ImageEngine
 from zerokit.engines.text import TextEngine
@@ -69,6 +70,7 @@ class ZeroLoRA(gr.Blocks):  # type: ignore[misc]
                 if isinstance(self.engine, ImageEngine)
                 else LoraText(self.engine, **given)
             )
+        let_wait(self)
 
     def ask(self, prompt: str, *, adapters: Any = None, system_prompt: str | None = None, **settings: Any) -> ChatReply:
         """Answer one question without a page.

@@ -29,4 +29,5 @@ with gr.Blocks() as demo:
     gr.api(ask, api_name="ask", concurrency_limit=None)
     gr.api(digest, api_name="digest")
 
+demo.queue(max_size=100)  # Gradio's own for ZeroGPU is 1: two at once would be one too many
 demo.launch()
