@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 sys.path.append(str(Path(__file__).parents[1] / "emulator"))
 
 from chat_world import APPS, until, world
+from folds import unfold
 from test_chat import PATIENCE_MS, Chat
 
 from zerokit import embedded
@@ -67,9 +68,7 @@ class Lora(Chat):
         self.root.get_by_role("button", name="Clear", exact=True).last.click()
 
     def open_own(self):
-        opened = self.root.get_by_role("button", name="An adapter of your own")
-        if opened.get_attribute("aria-expanded") != "true":
-            opened.click()
+        unfold(self.root.get_by_role("button", name="An adapter of your own"))
 
 
 @pytest.fixture

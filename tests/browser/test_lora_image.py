@@ -172,7 +172,6 @@ def test_a_link_carries_adapters(space, visit):
     assert odd.picked() == {"outline": 2}
 
 
-@pytest.mark.xfail(reason="an uploaded adapter ends in an error on the image page; Guests.from_files alone takes it")
 def test_ones_own_is_for_one_visitor_alone_and_goes_again(space, visit, files):
     page, other = visit(), visit()
     unfold(page.fold("An adapter of your own"))
