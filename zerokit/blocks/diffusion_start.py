@@ -30,7 +30,9 @@ class StartPicture:
         """Listen to the editor, to the gallery, and to what fixes the size."""
         parts = self.parts
         told = [parts.starts_from, parts.start_area]
-        looked = parts.look.click(self._look, parts.editor, told, **QUIET)
+        # Gradio 6.31 tells the page only after events of its queue that a state has changed: then the prices follow.
+        queued = {**QUIET, "queue": True, "concurrency_limit": None}
+        looked = parts.look.click(self._look, parts.editor, told, **queued)
         looked.then(None, None, None, js=parts.call("looked"), **TOLD_BY_SCRIPT)
         for event in (parts.editor.upload, parts.editor.clear):
             event(None, None, None, js=parts.call("look"), **TOLD_BY_SCRIPT)
