@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -266,18 +267,19 @@ def test_heading_and_price_follow_the_editor(space, visit):
     until(lambda: studio.price_s() > few_s, PATIENCE_MS / 1000)
     plain_s = studio.price_s()
 
-    def follows(heading: str, price: object) -> None:
+    def follows(heading: str, price: Callable[[int], bool]) -> None:
         expect(studio.start).to_have_text(re.compile(heading), timeout=PATIENCE_MS)
         until(lambda: price(studio.price_s()), PATIENCE_MS / 1000)
 
     studio.start_from(png("white"))
-    follows("Starting from a picture · 32 × 32", lambda price_s: price_s > 0)
+    follows("Starting from a picture · 32 × 32", lambda price_s: 0 < price_s < plain_s)  # 60 of the 100 steps
+    picture_s = studio.price_s()
     studio.brush()
-    follows("Changing the painted part · 32 × 32", lambda price_s: price_s > 0)
+    follows("Changing the painted part · 32 × 32", lambda price_s: price_s == picture_s)  # as many steps
     studio.tool("Undo").click()
-    follows("Starting from a picture · 32 × 32", lambda price_s: price_s > 0)
+    follows("Starting from a picture · 32 × 32", lambda price_s: price_s == picture_s)
     studio.tool("Redo").click()
-    follows("Changing the painted part · 32 × 32", lambda price_s: price_s > 0)
+    follows("Changing the painted part · 32 × 32", lambda price_s: price_s == picture_s)
     studio.tool("Clear canvas").click()
     follows("Start from a picture", lambda price_s: price_s == plain_s)
     studio.set("Steps", STEPS)
