@@ -182,6 +182,7 @@ def test_the_picker_takes_what_a_page_sends_and_nothing_else():
         ("terse", False),
         ("someone/mine", True),
     ]
+    assert picker.get_config()["cards"] == picker.props["cards"]
     assert picker.preprocess({"picked": {"pirate": 1}, "more": 2}) == {"picked": {"pirate": 1}}
     for odd in (None, "x", 7, [], {"picked": [1]}, {"picked": "x"}):
         assert picker.preprocess(odd) == {"picked": {}}

@@ -33,6 +33,8 @@ class AdapterPicker(gr.HTML, metaclass=NoStubFile):  # type: ignore[misc]
     """
 
     def __init__(self, cards: Sequence[dict[str, Any]] = (), *, render: bool = True) -> None:
+        # Gradio looks for an argument's name among the attributes, and of an HTML it takes any for that of an event.
+        self.cards = list(cards)
         super().__init__(
             value={"picked": {}},
             label="Adapters",
@@ -41,7 +43,7 @@ class AdapterPicker(gr.HTML, metaclass=NoStubFile):  # type: ignore[misc]
             js_on_load=_script(),
             apply_default_css=False,
             render=render,
-            cards=list(cards),
+            cards=self.cards,
         )
 
     def with_own(self, adapters: Iterable[Adapter], own: Iterable[Adapter], value: Any) -> dict[str, Any]:
