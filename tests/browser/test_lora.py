@@ -65,7 +65,7 @@ class Lora(Chat):
         return self.root.locator(".zs-one")
 
     def clear(self):
-        self.root.get_by_role("button", name="Clear", exact=True).last.click()
+        self.root.locator(".zl").get_by_role("button", name="Clear", exact=True).click()  # the chat has one, too
 
     def open_own(self):
         unfold(self.root.get_by_role("button", name="An adapter of your own"))
@@ -166,7 +166,7 @@ def test_a_comparison_is_priced_before_the_click_and_takes_one_run(space, lora):
     until(lambda: len(space.z.calls) > before)
     (call,) = space.z.calls[before:]
     assert (call.outcome, call.runs_left) == ("done", 7)
-    lora.root.get_by_role("button", name="Close").click()
+    lora.root.get_by_text("Close", exact=True).click()
     expect(lora.columns).to_have_count(0)
 
 
