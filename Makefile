@@ -15,7 +15,7 @@ export HF_HUB_DISABLE_TELEMETRY = 1
 help: ## show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-demo: $(VENV)/.run ## a chat on a local ZeroGPU, at http://127.0.0.1:7860
+demo: $(VENV)/.run ## chat, images and adapters on a local ZeroGPU, from http://127.0.0.1:7860 on
 	@$(BIN)/zerokit demo
 
 test: lint $(VENV)/.browser ## everything that CI checks
