@@ -6,7 +6,7 @@ demo = ZeroDiffusion(
     "embedded",
     title="ZeroKit images",
     description=(
-        "A **tiny demonstration model**: it paints one coloured shape, and little else. "
+        "A **tiny demonstration model**: it paints coloured shapes, and nothing else. "
         'For a real one write its name: `ZeroDiffusion("stabilityai/stable-diffusion-xl-base-1.0")`.'
     ),
     examples=[
