@@ -48,9 +48,10 @@ _FIELD_OF = {key: field for field, key in _ORDER}
 def format_parameters(record: Record) -> str:
     """The record as those tools write it; `parse_parameters` gives it back.
 
-    What does not survive: a prompt with a line that begins "Negative prompt:", pairs of `extra` whose key is not made
-    of letters, digits, blanks and -/.()+, pairs whose key says what a field says already, and adapters with a colon in
-    their names. A prompt that has such a `<lora:...>` itself is read as one with an adapter.
+    What does not survive: a prompt with a line that begins "Negative prompt:" and the adapters behind it, pairs of
+    `extra` whose key is not made of letters, digits, blanks and -/.()+, pairs whose key says what a field says already,
+    and adapters with a colon in their names. A prompt that has such a `<lora:...>` itself is read as one with an
+    adapter.
     """
     written = _written(record)
     for key, value in record.extra:
