@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import gradio as gr
 
-from zerokit.blocks import conversation
+from zerokit.blocks import chat_box, conversation
 from zerokit.blocks.chat_model import ChatModel, ChatWork, from_page
 from zerokit.blocks.chat_part import ChatPart
 from zerokit.blocks.conversation import Turn
@@ -24,24 +24,10 @@ from zerokit.errors import ZeroKitError
 from zerokit.quota.meter import ZeroQuota
 from zerokit.requests import MAX_PROMPT_CHARACTERS, ChatReply, ChatRequest, Message
 
-_PLACEHOLDER = "Ask something"
 NEXT = Message("user", "What about this?")
 """For the price of a next question, whatever it will be."""
 _CHAT_HEIGHT = "max(220px, 100dvh - 340px - max(0px, 700px - 100vw) * 0.32 - var(--zerokit-part-height, 0px))"
 """What is left of the window, so that nobody has to scroll to the text box; narrower windows stack more above it."""
-_ready = partial(gr.update, submit_btn=True, stop_btn=False, placeholder=_PLACEHOLDER)
-"""Not yet to be typed into: in the same step Gradio empties it and lets one type."""
-_busy = partial(gr.update, interactive=False, submit_btn=False, stop_btn=True, placeholder="")
-_FOCUS = """() => {
-  const look = (times) => {
-    const box = document.querySelector("BOX");
-    if (!box || document.activeElement !== document.body || !matchMedia("(hover: hover)").matches) return;
-    if (!box.disabled) box.focus({ preventScroll: true });
-    else if (times > 0) setTimeout(look, 100, times - 1);
-  };
-  look(30);
-}"""
-"""Not on a phone, where the keyboard would cover the answer."""
 Shown: TypeAlias = tuple[list[Turn], Any, Any, Any]
 """What the page gets with a beat: turns, quota bar, Continue, text box."""
 _QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -101,18 +87,7 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
         """What a request is made of, besides the conversation."""
         self.quota = ZeroQuota(render=False)
         self.go_on_button = gr.Button("Continue", size="sm", visible=False, render=False)
-        textbox = gr.Textbox(
-            label="Your message",
-            show_label=False,
-            placeholder=_PLACEHOLDER,
-            scale=7,
-            autofocus=True,
-            submit_btn=True,
-            stop_btn=True,
-            max_lines=12,
-            render=False,
-        )
-        textbox.elem_id = f"zerokit-ask-{textbox._id}"
+        textbox = chat_box.make()
         super().__init__(
             self._answer,
             chatbot=gr.Chatbot(
@@ -129,7 +104,7 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
             save_history=True,
             concurrency_limit=None,
             show_progress="hidden",
-            validator=_check_prompt,
+            validator=chat_box.check,
             api_visibility="private",
         )
         # It stands in the page anyway, and a new one at each start would lose the visitors' conversations.
@@ -254,8 +229,8 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
 
     def _ready_after(self, event: Any, **more: Any) -> Any:
         """Make the text box ready after this event, however it ended, and put the keyboard where it was lost."""
-        ready = event.then(partial(_ready, **more), None, self.textbox, **_QUIET)
-        return ready.then(None, None, None, js=_FOCUS.replace("BOX", f"#{self.textbox.elem_id} textarea"), **_QUIET)
+        ready = event.then(partial(chat_box.ready, **more), None, self.textbox, **_QUIET)
+        return ready.then(None, None, None, js=chat_box.focus(self.textbox), **_QUIET)
 
     def _keep_after(self, event: Any) -> None:
         """Keep the conversation as it is after this event, in the browser too."""
@@ -288,7 +263,7 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
             asked, extra = self.asked(history, settings, Message("user", message))
             work = self.model.work(asked, extra)
         except ZeroKitError as exc:
-            yield [conversation.failed(exc)], gr.skip(), gr.update(visible=False), _ready()
+            yield [conversation.failed(exc)], gr.skip(), gr.update(visible=False), chat_box.ready()
             return
         yield from self._run([], asked, work, meter, request, token)
 
@@ -305,7 +280,7 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
             asked, extra = self.asked(history, settings)
             work = self.model.work(asked, extra)
         except ZeroKitError as exc:
-            yield [*history, conversation.failed(exc)], gr.skip(), gr.skip(), _ready()
+            yield [*history, conversation.failed(exc)], gr.skip(), gr.skip(), chat_box.ready()
             return
         yield from self._run(history, asked, work, meter, request, token)
 
@@ -346,7 +321,7 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
         """Make the call, and show after `before` what there is: progress, and at last the answer."""
         function = self.model.reply.within(left_s(token, meter))
         show = conversation.streamed if self.show_stream else conversation.pending
-        buttons = gr.update(visible=False), _busy()
+        buttons = gr.update(visible=False), chat_box.busy()
         with self._running.call(request.session_hash) as stop:
             for beat in function.stopped_by(stop).beats(work):
                 if not isinstance(beat, Outcome):
@@ -361,7 +336,7 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
                     usage=beat.usage,
                     price_s=self._price_after(asked, reply, work.prepared.extra),
                 )
-                yield turns, settled, gr.update(visible=conversation.can_go_on(turns)), _ready()
+                yield turns, settled, gr.update(visible=conversation.can_go_on(turns)), chat_box.ready()
 
     def _price(self, *values: Any) -> float | None:
         """Seconds that a short next question would reserve."""
@@ -395,14 +370,3 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
         except ZeroKitError:
             price_s = None
         return self.quota.priced(price_s), gr.update(visible=conversation.can_go_on(turns))
-
-
-def _check_prompt(message: str) -> Any:
-    """Refuse on the page, before anything moves: the text stays where it was typed."""
-    if not isinstance(message, str) or not message.strip():
-        return gr.validate(False, "Type a message first.")
-    if len(message) > MAX_PROMPT_CHARACTERS:
-        return gr.validate(
-            False, f"The message has {len(message):,} characters, and at most {MAX_PROMPT_CHARACTERS:,} can be read."
-        )
-    return gr.validate(True, "")

@@ -17,7 +17,7 @@ from zerokit.adapters import AdapterSpec
 from zerokit.control import Control
 from zerokit.engines import abilities as abilities_
 from zerokit.engines import placement
-from zerokit.engines.adapter_files import MAX_BYTES
+from zerokit.engines.adapted import AdaptedEngine
 from zerokit.engines.image_adapters import ImageAdapters
 from zerokit.engines.image_loading import load, quiet
 from zerokit.engines.image_prompts import ImagePreparer, PreparedImage, PreparedImages
@@ -28,7 +28,7 @@ from zerokit.errors import RequestError
 from zerokit.requests import ImageMode, ImageReply, ImageRequest
 
 
-class ImageEngine:
+class ImageEngine(AdaptedEngine):
     """A model that makes pictures: from a prompt, from a picture, in a part of one, with one copy of its weights.
 
     Create it at module level, where ZeroGPU can capture its weights. `prepare` belongs into the main process;
@@ -57,6 +57,9 @@ class ImageEngine:
         >>> prepared = engine.prepare(ImageRequest("a red circle"))
         >>> engine.generate(prepared, Control()).pictures[0].image
     """
+
+    kind = "image"
+    _adapters: ImageAdapters
 
     def __init__(
         self,
@@ -111,48 +114,6 @@ class ImageEngine:
         )
         # Pipelines cast, tile and slice the modules that they share, in place: one run at a time.
         self._busy = threading.Lock()
-
-    @property
-    def adapters(self) -> tuple[Adapter, ...]:
-        """Those that a request can choose, by their names."""
-        return self._adapters.shelf.adapters
-
-    def add_adapter(self, spec: AdapterSpec | str | Path, *, token: str | None = None) -> Adapter:
-        """Let requests choose one more adapter from now on; it is loaded when the first of them needs it.
-
-        Raises:
-            AdapterMismatch: it is for another model.
-            ModelError: it cannot be used; a subclass where the reason is a common one.
-            UsageError: there is one of that name.
-        """
-        adapter = find_adapter(AdapterSpec.of(spec), kind="image", token=token)
-        self._adapters.add(adapter, stays=False)
-        return adapter
-
-    def find_adapter(
-        self,
-        spec: AdapterSpec | str | Path,
-        *,
-        token: str | None = None,
-        max_bytes: int = MAX_BYTES,
-        guest: Path | None = None,
-    ) -> Adapter:
-        """An adapter that is not the engine's own, checked and found to fit, for `prepare(extra=...)`.
-
-        Args:
-            spec: where it is.
-            token: for a private or gated repository.
-            max_bytes: a larger file is refused before it is fetched.
-            guest: for what a visitor names: only what everybody can see on the Hub is looked at, without any token,
-                and fetched into this folder.
-
-        Raises:
-            AdapterMismatch: it is for another model.
-            ModelError: it cannot be used; a subclass where the reason is a common one.
-        """
-        adapter = find_adapter(AdapterSpec.of(spec), kind="image", token=token, max_bytes=max_bytes, guest=guest)
-        self._adapters.check(adapter)
-        return adapter
 
     def prepare(self, request: ImageRequest, *, extra: Sequence[Adapter] = ()) -> PreparedImage:
         """The request with everything settled: sizes, seed, scheduler, picture and mask. For the main process.

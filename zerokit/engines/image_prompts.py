@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from tokenizers import Tokenizer
 
 from zerokit.engines.abilities import Abilities, token_limit
-from zerokit.engines.shelf import Adapter, to_load
+from zerokit.engines.shelf import Adapter, to_load, to_load_of_all
 from zerokit.errors import RequestError
 from zerokit.requests import MAX_SEED, MAX_SIDE, MIN_SIDE, AdapterChoice, ImageMode, ImageRequest
 
@@ -79,8 +79,7 @@ class PreparedImages:
     @property
     def to_load(self) -> float:
         """Of all rows, each adapter once."""
-        carried = {adapter.sha256: adapter for row in self.rows for adapter in (*row.away, *row.extra)}
-        return to_load([choice for row in self.rows for choice in row.chosen], [*carried.values()])
+        return to_load_of_all(self.rows)
 
 
 class ImagePreparer:

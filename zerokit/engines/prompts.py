@@ -12,7 +12,7 @@ from typing import Any
 
 import jinja2
 
-from zerokit.engines.shelf import Adapter, to_load
+from zerokit.engines.shelf import Adapter, to_load, to_load_of_all
 from zerokit.errors import RequestError
 from zerokit.requests import MAX_SEED, AdapterChoice, ChatRequest, Message
 
@@ -93,8 +93,7 @@ class PreparedBatch:
     @property
     def to_load(self) -> float:
         """Of all answers, each adapter once."""
-        carried = {adapter.sha256: adapter for chat in self.chats for adapter in (*chat.away, *chat.extra)}
-        return to_load([choice for chat in self.chats for choice in chat.chosen], [*carried.values()])
+        return to_load_of_all(self.chats)
 
 
 class PromptWriter:

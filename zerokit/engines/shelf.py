@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from safetensors import safe_open
 
@@ -200,6 +200,17 @@ def said_of(adapter: Adapter, base_name: str) -> str:
     return f'The adapter "{adapter.name}" was made for {theirs}, and the model is "{base_name}"'
 
 
+class Carrier(Protocol):
+    """A prepared request, as far as adapters go."""
+
+    @property
+    def away(self) -> tuple[Adapter, ...]: ...
+    @property
+    def extra(self) -> tuple[Adapter, ...]: ...
+    @property
+    def chosen(self) -> tuple[AdapterChoice, ...]: ...
+
+
 def to_load(chosen: Sequence[AdapterChoice], carried: Sequence[Adapter]) -> float:
     """How much a call may have to load first: 1 for each adapter, and 1 for each 100 MB.
 
@@ -209,6 +220,12 @@ def to_load(chosen: Sequence[AdapterChoice], carried: Sequence[Adapter]) -> floa
     """
     wanted = {choice.name for choice in chosen}
     return sum(1 + adapter.bytes / 1e8 for adapter in carried if adapter.name in wanted)
+
+
+def to_load_of_all(prepared: Sequence[Carrier]) -> float:
+    """The same of several requests in one call: each adapter once."""
+    carried = {adapter.sha256: adapter for one in prepared for adapter in (*one.away, *one.extra)}
+    return to_load([choice for one in prepared for choice in one.chosen], [*carried.values()])
 
 
 def check_numbers(adapter: Adapter) -> None:

@@ -13,7 +13,7 @@ from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteria
 from zerokit.adapters import AdapterSpec
 from zerokit.control import Control
 from zerokit.engines import placement
-from zerokit.engines.adapter_files import MAX_BYTES
+from zerokit.engines.adapted import AdaptedEngine
 from zerokit.engines.answers import end_ids, think_ids
 from zerokit.engines.memory import asked_for, free, is_out_of_memory
 from zerokit.engines.prompts import PreparedBatch, PreparedChat, PromptWriter, context_tokens
@@ -30,7 +30,7 @@ PREFILL_CHUNK_TOKENS = 256
 _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "top_h")
 
 
-class TextEngine:
+class TextEngine(AdaptedEngine):
     """A chat model, ready to answer.
 
     Create it at module level, where ZeroGPU can capture its weights. `prepare` belongs into the main process;
@@ -59,6 +59,9 @@ class TextEngine:
         >>> prepared = engine.prepare(ChatRequest((Message("user", "Hello"),)))
         >>> engine.generate(prepared, Control()).text
     """
+
+    kind = "text"
+    _adapters: TextAdapters
 
     def __init__(
         self,
@@ -118,48 +121,6 @@ class TextEngine:
         own.eos_token_id = sorted(self._end_ids) or None
         pads = (own.pad_token_id, self.tokenizer.pad_token_id, *sorted(self._end_ids), 0)
         self._pad_id = own.pad_token_id = next(pad for pad in pads if pad is not None)
-
-    @property
-    def adapters(self) -> tuple[Adapter, ...]:
-        """Those that a request can choose, by their names."""
-        return self._adapters.shelf.adapters
-
-    def add_adapter(self, spec: AdapterSpec | str | Path, *, token: str | None = None) -> Adapter:
-        """Let requests choose one more adapter from now on; it is loaded when the first of them needs it.
-
-        Raises:
-            AdapterMismatch: it is for another model.
-            ModelError: it cannot be used; a subclass where the reason is a common one.
-            UsageError: there is one of that name.
-        """
-        adapter = find_adapter(AdapterSpec.of(spec), kind="text", token=token)
-        self._adapters.add(adapter, stays=False)
-        return adapter
-
-    def find_adapter(
-        self,
-        spec: AdapterSpec | str | Path,
-        *,
-        token: str | None = None,
-        max_bytes: int = MAX_BYTES,
-        guest: Path | None = None,
-    ) -> Adapter:
-        """An adapter that is not the engine's own, checked and found to fit, for `prepare(extra=...)`.
-
-        Args:
-            spec: where it is.
-            token: for a private or gated repository.
-            max_bytes: a larger file is refused before it is fetched.
-            guest: for what a visitor names: only what everybody can see on the Hub is looked at, without any token,
-                and fetched into this folder.
-
-        Raises:
-            AdapterMismatch: it is for another model.
-            ModelError: it cannot be used; a subclass where the reason is a common one.
-        """
-        adapter = find_adapter(AdapterSpec.of(spec), kind="text", token=token, max_bytes=max_bytes, guest=guest)
-        self._adapters.check(adapter)
-        return adapter
 
     def prepare(self, request: ChatRequest, *, extra: Sequence[Adapter] = ()) -> PreparedChat:
         """The request as the model reads it, cut to the context. CPU work, for the main process.
