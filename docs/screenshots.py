@@ -92,6 +92,7 @@ def shoot_images(browser: Browser, zero: ZeroGPU, url: str) -> None:
         zero.set_faults("oom-always")
         studio.get_by_role("button", name="Generate").click()
         expect(studio.get_by_role("alert")).to_be_visible(timeout=ANSWER_MS)
+        expect(studio.get_by_role("button", name="Generate")).to_be_visible(timeout=ANSWER_MS)
         shoot(studio, "image-error")
     zero.set_faults()
     zero.advance(24 * 3600)
