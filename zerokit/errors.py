@@ -9,6 +9,7 @@
     │   ├── UnsafeWeights       its weights are pickles, which can run code
     │   ├── NoChatTemplate      it does not say how a conversation is written down
     │   ├── RemoteCode          it brings code of its own
+    │   ├── NoRoom              the disk is too full to fetch it
     │   └── AdapterError        an adapter cannot be used
     │       └── AdapterMismatch it was made for another model
     ├── UsageError              a function or an option is used in a way that cannot work
@@ -99,6 +100,11 @@ class NoChatTemplate(ModelError):
 class RemoteCode(ModelError):
     title = "The model brings its own code"
     advice = "Read that code, and if you trust it, pass trust_remote_code=True."
+
+
+class NoRoom(ModelError):
+    title = "No room on the disk"
+    advice = "Free some space, or set HF_HOME to a folder on a larger disk."
 
 
 class AdapterError(ModelError):

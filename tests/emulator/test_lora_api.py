@@ -10,6 +10,8 @@ from gradio_client.exceptions import AppError
 from hub_stand_in import GOOD_TOKEN, commit_of, serve
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
+from safetensors.torch import save_file
+from test_shelf import one_pair
 from tiny_adapters import save
 from tiny_text import random_model, tokenizer
 
@@ -38,13 +40,15 @@ def base(tmp_path_factory):
 @pytest.fixture(scope="module")
 def hub(files, tmp_path_factory):
     root = tmp_path_factory.mktemp("hub")
-    for name in ("good", "private", "gated", "pickle", "large", "other", "spoilt"):
+    for name in ("good", "private", "gated", "pickle", "large", "other", "spoilt", "tall", "odd"):
         shutil.copytree(files["mine"], root / "someone" / name)
     (root / "someone/pickle" / WEIGHTS).rename(root / "someone/pickle/adapter_model.bin")
     (root / "someone/large" / WEIGHTS).rename(root / "someone/large/large.safetensors")
     wide = random_model(tokenizer(), hidden_size=64)
     save(root / "someone/other", wide, seed=9)
     (root / "someone/spoilt" / WEIGHTS).write_bytes(b"<html>" * 100)
+    save_file(one_pair(rank=4096), root / "someone/tall" / WEIGHTS)
+    save_file(one_pair(), root / "someone/odd" / WEIGHTS)
     with serve(root) as hub:
         hub.private.add("someone/private")
         hub.gated.add("someone/gated")
@@ -174,6 +178,9 @@ def test_a_comparison_that_samples_can_be_made_again(lora):
         (["someone/large"], "20.0 GB, and at most 0.5 GB"),
         (["someone/other"], "was made for"),
         (["someone/spoilt"], "no safetensors file"),
+        (["someone/tall"], "rank 4,096"),
+        (["someone/odd"], "has 1 of 1 layers not"),
+        (["someone/<img src=x onerror=alert(1)>"], "There is no adapter"),
     ],
     ids=lambda value: str(value)[:24],
 )
@@ -183,6 +190,15 @@ def test_what_cannot_be_used_costs_no_run(unasked, hub, adapters, said, api):
     error = refused(unasked, adapters=adapters, api=api)
     assert said.replace("&quot;", '"') in error.message.replace("&quot;", '"')
     assert hub.sent < 200_000
+
+
+@pytest.mark.parametrize("api", ["/chat", "/compare"])
+def test_a_disk_that_is_full_costs_no_run(unasked, api):
+    unasked.client().predict(10_000, api_name="/limit")
+    try:
+        assert "no room on its disk" in refused(unasked, adapters=["someone/good"], api=api).message
+    finally:
+        unasked.client().predict(-1, api_name="/limit")
 
 
 def test_a_comparison_needs_something_to_compare(unasked):

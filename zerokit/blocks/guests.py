@@ -15,7 +15,7 @@ from zerokit.adapters import MAX_NAME_CHARACTERS, AdapterSpec
 from zerokit.engines.adapter_files import CONFIG
 from zerokit.engines.shelf import Adapter, check_numbers
 from zerokit.engines.source import shown
-from zerokit.errors import AdapterError, GatedModel, ModelError, ModelNotFound, RequestError
+from zerokit.errors import AdapterError, GatedModel, ModelError, ModelNotFound, NoRoom, RequestError
 from zerokit.requests import AdapterChoice
 
 MAX_OWN = 3
@@ -68,6 +68,8 @@ class Guests:
                 raise AdapterError(f'"{repo}" is gated: only what everybody can fetch can be used here.') from exc
             except ModelNotFound as exc:
                 raise AdapterError(f'There is no "{repo}" on the Hub that everybody can see.') from exc
+            except NoRoom as exc:
+                raise _no_room() from exc
             except ModelError as exc:
                 if type(exc) is not ModelError:
                     raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import json
 import os
 import re
@@ -24,13 +25,14 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import httpx, validate_repo_id  # type: ignore[attr-defined]
 
 from zerokit import settings
-from zerokit.errors import GatedModel, ModelError, ModelNotFound, NoWeights, UnsafeWeights, UsageError
+from zerokit.errors import GatedModel, ModelError, ModelNotFound, NoRoom, NoWeights, UnsafeWeights, UsageError
 
 EMBEDDED = "embedded"
 Token: TypeAlias = "str | Literal[False] | None"
 """For the Hub; None: the one that its client knows; False: none at all."""
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _HUB_TIMEOUT_S = 15.0
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -272,6 +274,8 @@ def _download(repo: str, revision: str | None, token: Token, names: Iterable[str
             raise _gated(repo) from exc
         raise ModelError(f'"{repo}" could not be fetched: the connection to the Hub broke off. Try again.') from exc
     except (httpx.HTTPError, OSError) as exc:
+        if isinstance(exc, OSError) and exc.errno in _DISK_FULL:
+            raise NoRoom(f'"{repo}" could not be fetched: the disk is full.') from exc
         raise ModelError(f'"{repo}" could not be fetched: {shown(type(exc).__name__)}. Try again.') from exc
     return Path(folder)
 

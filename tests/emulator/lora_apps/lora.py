@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import tempfile
 import threading
 from pathlib import Path
@@ -37,8 +38,14 @@ def folders() -> list[str]:
     return [folder.name for folder in Path(tempfile.gettempdir()).glob("zerokit-adapter-*")]
 
 
+def limit(file_bytes: float) -> None:
+    """Files of the app end there, as on a disk that is full; -1: no longer."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(file_bytes), resource.RLIM_INFINITY))
+
+
 with demo:
     gr.api(threads, api_name="threads", api_visibility="undocumented", queue=False)
     gr.api(folders, api_name="folders", api_visibility="undocumented", queue=False)
+    gr.api(limit, api_name="limit", api_visibility="undocumented", queue=False)
 
 demo.launch(mcp_server=os.environ.get("LORA_MCP") == "1")
