@@ -122,7 +122,12 @@ class Pictures:
     def work(self, visit: image_visits.Visit) -> Work:
         pixels = visit.width * visit.height
         asked = SimpleNamespace(
-            steps_run=visit.steps, passes=visit.passes, images=visit.images, megapixels=pixels / 1e6
+            steps_run=visit.steps,
+            passes=visit.passes,
+            images=visit.images,
+            megapixels=pixels / 1e6,
+            active_adapters=0,
+            to_load=0,
         )
         return Work(
             asked,
