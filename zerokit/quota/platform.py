@@ -39,6 +39,8 @@ class Plan:
     """Calls in a window; None: no limit seen."""
     auth: Literal["regular", "pro"] | None = None
     """The scheduler's X-Authenticated header."""
+    hosts: int = 0
+    """ZeroGPU Spaces that it may have."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ GPU_MODEL: str = _FACTS["gpu"]["model"]
 WINDOW_S: int = _FACTS["gpu"]["window_s"]
 QUEUE_TIMEOUT_S: int = _FACTS["gpu"]["queue_timeout_s"]
 DEFAULT_DECLARED_S: int = _FACTS["gpu"]["default_declared_s"]
+ZERO_GPU: str = _FACTS["space"]["hardware"]
+SPACE_REPO_BYTES: int = _FACTS["space"]["repo_bytes"]
 PLANS: Mapping[str, Plan] = {name: Plan(name=name, **facts) for name, facts in _FACTS["plan"].items()}
 SIZES: Mapping[str, Size] = {name: Size(**facts) for name, facts in _FACTS["size"].items()}
 
