@@ -5,19 +5,21 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 import types
 
 import pytest
 import torch
 
+from zerokit.emulator.cards import Card
 from zerokit.emulator.shim import hooks, spaces_side, torch_side, worker_faults
 
 
 @pytest.fixture
 def a_card(monkeypatch):
     """As on a machine with a card and a CUDA build of torch."""
-    monkeypatch.setenv("ZEROKIT_EMULATOR_CARDS", "GPU-1234")
+    monkeypatch.setenv("ZEROKIT_EMULATOR_CARD", Card("GPU-1234", "NVIDIA Card", 24 * 2**30, 8, 9).to_json())
     monkeypatch.delenv("ZEROKIT_EMULATED_DEVICE", raising=False)
     monkeypatch.setattr(torch.version, "cuda", "13.0")
 
@@ -60,7 +62,6 @@ def test_a_hook_survives_a_finder_that_asks_all_finders_again(tmp_path, monkeypa
 def test_with_a_card_nothing_of_torch_is_replaced(a_card):
     before = torch.cuda._lazy_init
     torch_side.prepare(torch)
-    assert torch_side.has_card()
     assert torch.cuda._lazy_init is before
     patching = types.ModuleType("patching")
     patching.pack = patching.unpatch = patching.init = patching.move = "spaces' own"
@@ -68,9 +69,23 @@ def test_with_a_card_nothing_of_torch_is_replaced(a_card):
     assert {patching.pack, patching.unpatch, patching.init, patching.move} == {"spaces' own"}
 
 
+def test_with_a_card_the_app_is_told_of_that_one_and_pays_as_on_the_platform(a_card):
+    config = types.SimpleNamespace(
+        get_config=lambda: {"model": "the platform's", "duration_factor": 1.5, "sm_count": 4}
+    )
+    spaces_side.name_the_card(config)
+    known = config.get_config()
+    assert (known["model"], known["memory"], known["sm_major"], known["sm_minor"]) == ("NVIDIA Card", 24 * 2**30, 8, 9)
+    assert (known["duration_factor"], known["sm_count"]) == (1.5, 4)
+
+
 def test_a_cuda_build_without_a_card_is_emulated(a_card, monkeypatch):
-    monkeypatch.setenv("ZEROKIT_EMULATOR_CARDS", "")
-    assert not torch_side.has_card()
+    monkeypatch.setenv("ZEROKIT_EMULATOR_CARD", "")
+    monkeypatch.setattr(torch.cuda, "_lazy_init", lambda: None)
+    before = torch.cuda._lazy_init
+    torch_side.prepare(torch)
+    assert torch.cuda._lazy_init is not before
+    assert os.environ.pop("ZEROKIT_EMULATED_DEVICE") == "cpu"
 
 
 def test_a_fault_is_over_with_its_call():

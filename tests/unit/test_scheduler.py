@@ -168,6 +168,21 @@ def test_the_second_call_is_warm_and_goes_where_the_worker_is():
     assert (again.idle, again.gpu.index, again.pid) == (True, 0, 100)
 
 
+def test_a_gpu_is_paid_for_from_when_the_worker_before_has_gone():
+    world = World()
+    world.run(task=1, pid=100)
+    lease = world.ask(task=2)
+    assert (lease.gpu.leaving, world.killed) == (100, [100])
+    world.now += 0.7
+    world.scheduler.begin(lease)
+    assert lease.gpu.leaving is None
+    world.now += 2.0
+    world.processes.add(101)
+    assert world.scheduler.allow(lease.token, 101)
+    assert world.scheduler.release(lease.token, fail=False) == "released"
+    assert world.recording.calls[-1].used_s == pytest.approx(2.0)
+
+
 def test_another_task_takes_an_empty_gpu_first_and_else_evicts_the_one_idle_longest():
     world = World(gpus=2)
     world.run(task=1, pid=100)

@@ -103,7 +103,8 @@ def _greet(z: ZeroGPU, app: App, visitor: str, gpus: int) -> None:
         return  # the app ended; its own output says why, and its exit code is ours
     left = z.visitor(visitor)
     runs = "" if left.runs_left is None else f" and {left.runs_left} runs"
-    cards = f"{gpus} GPU{'s' if gpus > 1 else ''} like {GPU_MODEL}"
+    kind = f"on {z.cards[0].name}" if z.cards else f"like {GPU_MODEL}"
+    cards = f"{gpus} GPU{'s' if gpus > 1 else ''} {kind}"
     factor = f"1 s declared reserves {size('large').reserved_factor:g} s"
     _say(f"The Hub's page: {app.page_url}  (switch visitors there)")
     _say(f"The app itself: {app.url}")

@@ -1,10 +1,8 @@
-"""What an app finds around it: the environment of a Space, and the machine's cards."""
+"""What an app finds around it: the environment of a Space."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from pathlib import Path
 
 from . import openid
@@ -55,15 +53,3 @@ def environment(space: Space, url: str, folder: Path) -> dict[str, str]:
         "ZEROKIT_EMULATOR_SPACE": space.id,
         "ZEROKIT_EMULATOR_PARENT": str(os.getpid()),
     }
-
-
-def cards() -> list[str]:
-    """UUIDs of the machine's CUDA cards; none without a driver."""
-    if shutil.which("nvidia-smi") is None:
-        return []
-    command = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return [line.strip() for line in answer.stdout.splitlines() if line.strip()]

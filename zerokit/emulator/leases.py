@@ -42,6 +42,8 @@ class Gpu:
     resident: tuple[str, int] | None = None
     pid: int | None = None
     used_at: float = 0.0
+    leaving: int | None = None
+    """The worker that was last told to go."""
 
 
 @dataclass(eq=False)

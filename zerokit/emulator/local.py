@@ -12,8 +12,9 @@ from types import TracebackType
 from ..settings import hub_endpoint
 from . import processes
 from .app import App
+from .cards import usable_cards
 from .clock import Clock
-from .environment import cards, environment
+from .environment import environment
 from .faults import Fault, parse_all
 from .hub import Upstream
 from .leases import Lease
@@ -94,12 +95,13 @@ class ZeroGPU:
             self.set_left(visitor, left_s)
         if runs is not None:
             self.set_runs(visitor, runs)
-        self._cards = cards()
+        self.cards = usable_cards()
+        """The cards that the workers use; none: "cuda" means the CPU in them."""
         self._recording = Recording(None if record is None else Path(record))
         self._scheduler = Scheduler(
             clock=self._clock,
             recording=self._recording,
-            uuids=[self._cards[i % len(self._cards)] if self._cards else f"GPU-zerokit-{i}" for i in range(gpus)],
+            uuids=[self.cards[i % len(self.cards)].uuid if self.cards else f"GPU-zerokit-{i}" for i in range(gpus)],
             kill=processes.kill,
             alive=processes.alive,
             concurrency=concurrency,
@@ -263,7 +265,7 @@ class ZeroGPU:
             **environment(space, self.url, self._folder / space.id.replace("/", "-")),
             "ZEROKIT_EMULATOR_VISITOR": self._visitor,
             "ZEROKIT_EMULATOR_STRICT": "1" if self._strict else "0",
-            "ZEROKIT_EMULATOR_CARDS": ",".join(self._cards),
+            "ZEROKIT_EMULATOR_CARD": self.cards[0].to_json() if self.cards else "",
         }
 
 

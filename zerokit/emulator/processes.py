@@ -16,6 +16,18 @@ def alive(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
+def gone(pid: int) -> bool:
+    """Whether every thread of the process has ended, and with them what they held: memory, files, a card.
+
+    A process that is killed is soon a zombie by its first thread, while others are still on their way.
+    """
+    try:
+        stats = [stat.read_text() for stat in Path(f"/proc/{pid}/task").glob("*/stat")]
+    except OSError:
+        return not alive(pid)
+    return all(stat.rpartition(")")[2].split()[0] in "ZX" for stat in stats)
+
+
 def exists(pid: int) -> bool:
     """Whether there is a process of that id, a zombie included."""
     return Path(f"/proc/{pid}").exists()

@@ -107,6 +107,13 @@ class Scheduler:
             lease.call = replace(lease.call, pids=(*lease.call.pids, pid))
             return True
 
+    def begin(self, lease: Lease) -> None:
+        """The lease's GPU is empty now: its seconds count from here."""
+        with self._lock:
+            lease.gpu.leaving = None
+            late_s = self.clock.real() - lease.granted_at
+            lease.granted_at, lease.kill_at = lease.granted_at + late_s, lease.kill_at + late_s
+
     def release(self, token: str, fail: bool) -> Literal["released", "unused", "unknown"]:
         """A call is over."""
         with self._lock:
@@ -284,6 +291,7 @@ class Scheduler:
 
     def _evict(self, gpu: Gpu) -> None:
         pid, gpu.pid, gpu.resident = gpu.pid, None, None
+        gpu.leaving = pid if pid is not None else gpu.leaving
         if pid is not None and self.alive(pid):
             self.kill(pid)
 

@@ -22,6 +22,8 @@ FAULT_HEADER = "X-ZeroKit-Fault"
 PING_EVERY_S = 1.0
 # `spaces` reads one event from one chunk (api.sse_stream): two that arrive together would lose the second.
 BETWEEN_EVENTS_S = 0.1
+# A worker that was killed gives its card's memory back some time after: the next one may need all of it.
+EMPTYING_S = 10.0
 APPROVE_RESULT = {
     "seconds": "quota-exceeded",
     "runs": "runs-exceeded",
@@ -67,6 +69,7 @@ def wire_routes(scheduler: Scheduler, visitors: Visitors) -> APIRouter:
         if answer.worker_fault is not None:
             headers[FAULT_HEADER] = str(answer.worker_fault)
         if isinstance(answer, Lease):
+            await _until_empty(scheduler, answer)
             return JSONResponse(_granted(answer), headers=headers)
         headers["X-Queuing-Reason"] = answer.reason
         return StreamingResponse(_events(scheduler, answer), media_type="text/event-stream", headers=headers)
@@ -119,6 +122,7 @@ async def _events(scheduler: Scheduler, ticket: Ticket) -> AsyncIterator[str]:
                 told = True
                 yield "event: failed\n\n"
             elif ticket.lease is not None:
+                await _until_empty(scheduler, ticket.lease)
                 yield f"event: succeeded\ndata: {json.dumps(_granted(ticket.lease))}\n\n"
                 told = True
     finally:
@@ -131,3 +135,14 @@ async def _until_over(ticket: Ticket) -> None:
     while waited < PING_EVERY_S and not ticket.failed and ticket.lease is None:
         await asyncio.sleep(0.05)
         waited += 0.05
+
+
+async def _until_empty(scheduler: Scheduler, lease: Lease) -> None:
+    """Wait until the worker that was there before has let go of the GPU."""
+    pid, waited = lease.gpu.leaving, 0.0
+    if pid is None:
+        return
+    while waited < EMPTYING_S and not processes.gone(pid):
+        await asyncio.sleep(0.02)
+        waited += 0.02
+    scheduler.begin(lease)

@@ -19,8 +19,18 @@ _packed: list[tuple[Any, Any]] = []
 
 
 def name_the_card(config: ModuleType) -> None:
-    """Let `get_config` find the platform's card, and with it the duration factor (config.py, configs.json)."""
+    """Let `get_config` find the platform's card, and with it the duration factor (config.py, configs.json).
+
+    Where the machine has a card of its own, the app's main process is told of that one, as on the platform; what is
+    reserved stays the platform's.
+    """
     config._read_gpu_information = lambda: f"Model: {GPU_MODEL}\n"  # type: ignore[attr-defined]
+    card = torch_side.card()
+    if card is None:
+        return
+    own = {"model": card.name, "memory": card.memory_bytes, "sm_major": card.sm_major, "sm_minor": card.sm_minor}
+    known = {**config.get_config(), **own}
+    config.get_config = lambda: known  # type: ignore[attr-defined]
 
 
 def watch_answers(client: ModuleType) -> None:
@@ -76,7 +86,7 @@ def carry_faults(wrappers: ModuleType) -> None:
 
 def replace_moves(patching: ModuleType) -> None:
     """Without a card: weights stay in memory, and no CUDA is initialised (torch/patching.py)."""
-    if torch_side.has_card():
+    if torch_side.card() is not None:
         return
     unpatch = patching.unpatch
     strict = torch_side.is_strict()

@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
+from ..cards import Card
+
 # What torch 2.13 is built with; `spaces` only looks at the major version (zero/torch/static.py).
 CUDA_VERSION = "13.0"
 
@@ -21,12 +23,10 @@ def is_strict() -> bool:
     return os.environ.get("ZEROKIT_EMULATOR_STRICT") == "1"
 
 
-def has_card() -> bool:
-    """Whether torch can use a CUDA card here: the machine has one, and the build is for CUDA."""
-    import torch
-
-    is_cuda_build = torch.version.cuda is not None and torch.cuda._is_in_bad_fork is not is_in_bad_fork
-    return is_cuda_build and bool(os.environ.get("ZEROKIT_EMULATOR_CARDS"))
+def card() -> Card | None:
+    """The machine's card, where workers use it (emulator/cards.py)."""
+    text = os.environ.get("ZEROKIT_EMULATOR_CARD")
+    return Card.from_json(text) if text else None
 
 
 def is_in_bad_fork() -> bool:
@@ -44,7 +44,7 @@ def prepare(torch: ModuleType) -> None:
         torch.version.cuda = CUDA_VERSION
         torch._C._cuda_init = _no_cuda
         torch.cuda._is_in_bad_fork = is_in_bad_fork
-    if not has_card():
+    if card() is None:
         os.environ["ZEROKIT_EMULATED_DEVICE"] = "cpu"
         # A CPU build would say that torch was not compiled with CUDA; on ZeroGPU it is `spaces` who speaks.
         torch.cuda._lazy_init = lambda: torch._C._cuda_init()
