@@ -22,6 +22,7 @@ BELOW = {
     "engines": {"engines", "embedded", *BASE},
     "embedded": {"embedded", *BASE},
     "pictures": {"pictures", *BASE},
+    "doctor": {"doctor", "quota.platform", *BASE},
 }
 """What each room may import of zerokit; the rooms that are not named here stand above them all."""
 
@@ -116,4 +117,10 @@ def test_calls_and_requests_load_none_of_them_either():
 def test_pictures_know_neither_gradio_nor_torch():
     for path in MODULES:
         if room_of(path) == "pictures":
+            assert not {n.split(".")[0] for n in imported(path, top=False)} & HEAVY, path
+
+
+def test_the_doctor_knows_neither_gradio_nor_torch():
+    for path in MODULES:
+        if room_of(path) == "doctor":
             assert not {n.split(".")[0] for n in imported(path, top=False)} & HEAVY, path

@@ -11,6 +11,8 @@ import typer
 from zerokit import __version__
 from zerokit.cli.demo import demo
 from zerokit.cli.dev import dev
+from zerokit.cli.doctor import doctor
+from zerokit.cli.new import new
 from zerokit.errors import ZeroKitError
 
 app = typer.Typer(
@@ -22,6 +24,8 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(dev)
+app.command()(new)
+app.command()(doctor)
 
 
 def _show_version(wanted: bool) -> None:

@@ -66,6 +66,13 @@ ZERO_GPU: str = _FACTS["space"]["hardware"]
 SPACE_REPO_BYTES: int = _FACTS["space"]["repo_bytes"]
 PLANS: Mapping[str, Plan] = {name: Plan(name=name, **facts) for name, facts in _FACTS["plan"].items()}
 SIZES: Mapping[str, Size] = {name: Size(**facts) for name, facts in _FACTS["size"].items()}
+SUPPORTED_PYTHON: tuple[str, ...] = tuple(_FACTS["supported"]["python"])
+SUPPORTED_TORCH: tuple[str, ...] = tuple(_FACTS["supported"]["torch"])
+LEAST_GRADIO: str = _FACTS["supported"]["gradio_least"]
+BILLED_GRADIO: str = _FACTS["supported"]["gradio_billed"]
+"""The first Gradio whose lazily cached examples are the visitor's, not the Space's."""
+COMPILED_PACKAGES: tuple[str, ...] = tuple(_FACTS["compiled"]["packages"])
+"""Packages without wheels, which a Space's build cannot compile."""
 
 
 def plan(name: str) -> Plan:

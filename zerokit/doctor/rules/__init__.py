@@ -1,0 +1,13 @@
+"""The rules, in files by subject."""
+
+from __future__ import annotations
+
+import importlib
+
+SUBJECTS = ("files", "startup")
+
+
+def load() -> None:
+    """Import every file of rules, which adds them to the list."""
+    for subject in SUBJECTS:
+        importlib.import_module(f".{subject}", __name__)

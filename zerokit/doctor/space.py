@@ -1,0 +1,233 @@
+"""A Space as the doctor reads it. Nothing of it is run or imported."""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+import warnings
+from collections import deque
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from ..errors import UsageError
+from .card import ZERO_GPU, Card, parse_card
+from .events import Event, find_events
+from .findings import Spot
+from .gpu import GPU
+from .program import Function, Program
+from .requirements import Requirements, parse_requirements
+from .source import Module, home_of
+
+MOST_BYTES = 2_000_000
+"""Of one file; what is larger is data."""
+MOST_MODULES = 300
+_MOST_NESTED = 300
+_GPU_LIBRARIES = ("torch", "diffusers", "transformers", "sentence_transformers", "peft", "accelerate")
+
+
+class CannotRead(Exception):
+    """A file that says nothing to the doctor: why, and where."""
+
+    def __init__(self, reason: str, line: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason, self.line = reason, line
+
+
+@dataclass(frozen=True)
+class Space:
+    """A Space's card, requirements and program."""
+
+    folder: Path
+    card: Card
+    requirements: Requirements
+    app_file: str
+    program: Program
+    unreadable: tuple[Spot, ...] = ()
+
+    @cached_property
+    def gpu(self) -> GPU:
+        """What runs on the GPU."""
+        return GPU(self.program)
+
+    @cached_property
+    def events(self) -> list[Event]:
+        """What a visitor's clicks run."""
+        return find_events(self.program, self.gpu)
+
+    @cached_property
+    def in_worker(self) -> list[Function]:
+        """GPU functions and all that they call."""
+        return self.program.reached(found.function for found in self.gpu.functions)
+
+    @cached_property
+    def in_handlers(self) -> list[Function]:
+        """What visitors' clicks run, outside of the GPU and on it."""
+        handlers = [event.handler for event in self.events if event.handler is not None]
+        return self.program.reached([*handlers, *(found.function for found in self.gpu.functions)])
+
+    @cached_property
+    def hardware(self) -> str:
+        """The card's `suggested_hardware`; "" where it says none."""
+        return self.card.get("suggested_hardware").lower()
+
+    @cached_property
+    def imported(self) -> frozenset[str]:
+        """The first names of all that is imported."""
+        return frozenset(full.partition(".")[0] for m in self.program.modules for full in m.names.values())
+
+    @property
+    def uses_gpu_library(self) -> bool:
+        """Whether it works with something that wants a GPU."""
+        return bool(self.imported & set(_GPU_LIBRARIES))
+
+    @property
+    def is_zero_gpu(self) -> bool:
+        """Whether it is meant for ZeroGPU: the card says so, or nothing else and the code does."""
+        if self.hardware:
+            return self.hardware == ZERO_GPU
+        return "spaces" in self.imported or "zerokit" in self.imported or self.uses_gpu_library
+
+    @property
+    def has_own_gpu(self) -> bool:
+        """Whether it is meant for a GPU that is paid by the hour."""
+        return bool(self.hardware) and not self.hardware.startswith(("cpu", "zero", "v5e", "inf"))
+
+
+def read_space(folder: str | Path) -> Space:
+    """Read a Space from its folder.
+
+    Raises:
+        UsageError: the folder holds no Space.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        what = "is a file, not a folder" if root.exists() else "does not exist"
+        raise UsageError(f"{root} {what}. Name the folder of a Space, which holds README.md and app.py.")
+    unreadable: list[Spot] = []
+    card = parse_card(_read(root, "README.md", unreadable) or "")
+    if not is_file(root, "README.md"):
+        card = Card(problem="There is no README.md, where the Hub reads what kind of Space it is.")
+    app_file = card.get("app_file") or "app.py"
+    if not card.fields and not is_file(root, app_file):
+        raise UsageError(f"{root} is not a Space: it has neither a README.md with a card nor an app.py.")
+    requirements = parse_requirements(_read(root, "requirements.txt", unreadable) or "")
+    modules = _read_modules(root, app_file, unreadable) if card.get("sdk") in ("", "gradio") else []
+    return Space(root, card, requirements, app_file, Program(modules), tuple(unreadable))
+
+
+def _read(root: Path, name: str, unreadable: list[Spot]) -> str | None:
+    """A file's text, or None with the reason noted where it is there and cannot be read."""
+    if not os.path.lexists(root / name):
+        return None
+    try:
+        return read_text(root, name)
+    except CannotRead as exc:
+        unreadable.append(Spot(name, exc.line, exc.reason))
+        return None
+
+
+def is_file(root: Path, name: str) -> bool:
+    """Whether there is a file of that name, which may be any text."""
+    try:
+        return (root / name).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def read_text(root: Path, name: str) -> str:
+    """The text of a file in the folder.
+
+    Raises:
+        CannotRead: it lies elsewhere, is too large, or is not UTF-8.
+    """
+    path = root / name
+    try:
+        if not path.resolve().is_relative_to(root.resolve()):
+            raise CannotRead("It leads out of the Space's folder.")
+        if not path.is_file():
+            raise CannotRead("It is not a file.")
+        size = path.stat().st_size
+        if size > MOST_BYTES:
+            raise CannotRead(f"It has {size:,} bytes, more than the {MOST_BYTES:,} that are read.")
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise CannotRead("It is not UTF-8 text.", exc.object.count(b"\n", 0, exc.start) + 1) from exc
+    except OSError as exc:
+        raise CannotRead(f"It cannot be opened: {exc.strerror or exc}.") from exc
+
+
+def parse(root: Path, name: str, home: str = "", is_app: bool = False) -> Module:
+    """Parse a Python file of the folder.
+
+    Raises:
+        CannotRead: it is no text, or no Python.
+    """
+    text = read_text(root, name).removeprefix("\ufeff")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the Space's own escapes
+            tree = ast.parse(text)
+    except SyntaxError as exc:
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        raise CannotRead(f"Python {version} cannot read it: {exc.msg}.", exc.lineno) from exc
+    except (ValueError, RecursionError, MemoryError) as exc:
+        raise CannotRead(f"Python cannot read it: {exc or 'it is nested too deeply'}.") from exc
+    if _is_nested_too_deeply(tree):
+        raise CannotRead("It is nested too deeply to be read.")
+    return Module(name, text, tree, home, is_app)
+
+
+def _is_nested_too_deeply(tree: ast.AST) -> bool:
+    waiting: list[tuple[ast.AST, int]] = [(tree, 0)]
+    while waiting:
+        node, depth = waiting.pop()
+        if depth > _MOST_NESTED:
+            return True
+        waiting += [(child, depth + 1) for child in ast.iter_child_nodes(node)]
+    return False
+
+
+def _read_modules(root: Path, app_file: str, unreadable: list[Spot]) -> list[Module]:
+    """The app and the Space's own modules that it imports, in turn."""
+    if not is_file(root, app_file):
+        return []
+    home = os.path.dirname(app_file)
+    modules: list[Module] = []
+    waiting, seen = deque([app_file]), {app_file}
+    while waiting and len(modules) < MOST_MODULES:
+        name = waiting.popleft()
+        try:
+            module = parse(root, name, home, is_app=name == app_file)
+        except CannotRead as exc:
+            unreadable.append(Spot(name, exc.line, exc.reason))
+            continue
+        modules.append(module)
+        fresh = [found for found in _imported_files(root, module) if found not in seen]
+        seen.update(fresh)
+        waiting.extend(dict.fromkeys(fresh))
+    return modules
+
+
+def _imported_files(root: Path, module: Module) -> list[str]:
+    """The files of the Space that a module imports."""
+    wanted: list[str] = []
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            wanted += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            inside = home_of(node, module.package)
+            wanted += [inside, *(f"{inside}.{alias.name}" for alias in node.names if alias.name != "*")]
+    return [found for dotted in wanted for found in _files_of(root, module.home, dotted)]
+
+
+def _files_of(root: Path, home: str, dotted: str) -> list[str]:
+    """The files that importing `a.b` runs: a/__init__.py and a/b.py, as far as they are there."""
+    parts = dotted.split(".")
+    prefix = f"{home}/" if home else ""
+    files = []
+    for end in range(1, len(parts) + 1):
+        path = prefix + "/".join(parts[:end])
+        files += [name for name in (f"{path}/__init__.py", f"{path}.py") if is_file(root, name)][:1]
+    return files
