@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,13 +12,13 @@ from typing import Any, TypeAlias
 import gradio as gr
 
 from zerokit.blocks import chat_box, conversation
-from zerokit.blocks.chat_model import ChatModel, ChatWork, from_page
+from zerokit.blocks.chat_model import BatchWork, ChatModel, ChatWork, from_page
 from zerokit.blocks.chat_part import ChatPart
 from zerokit.blocks.conversation import Turn
 from zerokit.blocks.running import Running
 from zerokit.blocks.visitor import left_s
 from zerokit.blocks.waiting import let_wait
-from zerokit.calls import Outcome
+from zerokit.calls import Outcome, Quote
 from zerokit.engines.shelf import Adapter
 from zerokit.engines.text import TextEngine
 from zerokit.errors import ZeroKitError
@@ -41,7 +42,7 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
     Args:
         model: a model on the Hub or in a folder that has a chat template, "embedded" for the small one that comes with
             ZeroKit, or a `TextEngine`.
-        title: above the chat; None: the model's name.
+        title: above the chat; None: the model's name; "": none.
         description: below the title; Markdown.
         examples: questions to click.
         system_prompt: what the model is told before every conversation; visitors can change it.
@@ -98,7 +99,7 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
             additional_inputs_accordion=gr.Accordion("Settings", open=False, render=False),
             additional_outputs=[self.quota, self.go_on_button, textbox],
             examples=[[example] for example in examples] if examples else None,
-            title=title or self.engine.name,
+            title=self.engine.name if title is None else title,
             description=description,
             editable=True,
             save_history=True,
@@ -134,8 +135,15 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
 
     def batch(self, prompts: Sequence[str], *, system_prompt: str | None = None, **settings: Any) -> list[ChatReply]:
         """Answer many questions in one reservation, side by side; in parts where the memory is too small for all."""
+        return self.model.replies(self._batch_work(prompts, system_prompt, settings))
+
+    def batch_quote(self, prompts: Sequence[str], *, system_prompt: str | None = None, **settings: Any) -> Quote:
+        """What `batch` would reserve for them."""
+        return self.model.replies.quote(self._batch_work(prompts, system_prompt, settings))
+
+    def _batch_work(self, prompts: Sequence[str], system_prompt: str | None, settings: dict[str, Any]) -> BatchWork:
         requests = [self.model.request([Message("user", prompt)], system_prompt, settings) for prompt in prompts]
-        return self.model.replies(self.model.batch_work(requests))
+        return self.model.batch_work(requests)
 
     # What the page does.
 
@@ -172,6 +180,13 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
             gr.Slider(1, 2, start["repetition_penalty"], step=0.01, label="Repetition penalty", render=False),
             gr.Number(None, label="Seed", info="Empty: another each time", precision=0, render=False),
         ]
+
+    def _render_header(self) -> None:
+        """Gradio's own, but a title is text: Gradio would take it for HTML."""
+        if self.title:
+            gr.Markdown(f"<h1 style='text-align: center; margin-bottom: 1rem'>{html.escape(self.title)}</h1>")
+        if self.description:
+            gr.Markdown(self.description)
 
     def _render_history_area(self) -> None:
         """Gradio's own list of conversations, folded: on a phone it stands above the chat."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Sequence
 from importlib.resources import files
@@ -68,7 +69,7 @@ class Page:
         self.start = model.start
         self._starts = bool({"image", "inpaint"} & set(self.own.modes))
         if title:
-            gr.Markdown(f"# {title}", elem_classes="zerokit-title")
+            gr.Markdown(f"<h1>{html.escape(title)}</h1>", elem_classes="zerokit-title")
         if description:
             gr.Markdown(description)
         with gr.Row(equal_height=False, elem_classes="zi-page") as page:

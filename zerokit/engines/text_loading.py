@@ -42,7 +42,7 @@ def load(
         ModelError: it cannot be used; a subclass where the reason is a common one.
     """
     source = find(model, "chat", revision=revision, token=token)
-    _check_config(source, trust_remote_code)
+    check_config(source, trust_remote_code)
     weights = source.weights()
     small = source.small_files()
     if trust_remote_code:
@@ -55,7 +55,12 @@ def load(
     return Loaded(source.name, _model(source, folder, settings), tokenizer)
 
 
-def _check_config(source: Source, trust_remote_code: bool) -> None:
+def check_config(source: Source, trust_remote_code: bool) -> None:
+    """Refuse what is no language model that this version of transformers knows.
+
+    Raises:
+        ModelError: what it is instead; a subclass where the reason is a common one.
+    """
     if "config.json" not in source.files:
         raise _not_a_chat_model(source)
     config = source.json("config.json")
