@@ -9,11 +9,11 @@ PIP := $(BIN)/python -m pip install -qq --no-input --disable-pip-version-check
 export GRADIO_ANALYTICS_ENABLED = False
 export HF_HUB_DISABLE_TELEMETRY = 1
 
-.PHONY: help demo test lint screenshots bench clean
+.PHONY: help demo test lint docs screenshots bench bench-gpu clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: $(VENV)/.run ## chat, images and adapters on a local ZeroGPU, from http://127.0.0.1:7860 on
 	@$(BIN)/zerokit demo
@@ -26,14 +26,21 @@ lint: $(VENV)/.dev ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/.dev ## these documents as a site, from site/index.html on
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 screenshots: $(VENV)/.browser ## the pictures in docs/images
 	$(BIN)/python docs/screenshots.py
 
 bench: $(VENV)/.dev ## the measurements in tests/benchmarks
 	@for file in tests/benchmarks/*.py; do echo "$$file"; $(BIN)/python "$$file" || exit 1; done
 
+bench-gpu: $(VENV)/.dev ## the tests and measurements that need a CUDA card
+	$(BIN)/pytest tests/gpu
+	$(BIN)/python tests/gpu/bench.py
+
 clean: ## remove what make and the tools made
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -6,26 +6,36 @@ from the Hub. The test gives the time and the folder; the code is the page's own
 
 from __future__ import annotations
 
+import ast
 import functools
 import gc
 import importlib.util
 import inspect
+import os
 import re
+import shlex
+import subprocess
 import sys
 import types
 from pathlib import Path
 
 import gradio as gr
 import pytest
+from gradio_client import Client, handle_file
 
 import zerokit
-from zerokit import cli, errors
+import zerokit.emulator
+from zerokit import cli, embedded, errors
+from zerokit.calls import refusals
 from zerokit.quota.platform import PLANS
 
 ROOT = Path(zerokit.__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-HUB_MODEL = re.compile(r'"[\w-]+/[\w.-]+-(?:Instruct|base)[\w.-]*"')
+FROM_HUB = re.compile(r'(\w+\(\s*|\[)"([\w-]+/[\w.-]+)"')
+EMBEDDED = {"Instruct": "chat", "base": "image", "pixel-art": "image-outline"}
+"""What stands for a name on the Hub, by a part of it."""
+BY_HAND = ("from_pretrained(", "load_lora_weights(")
 NOT_RUN = "<!-- not run:"
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -38,6 +48,20 @@ def blocks(page, language):
         before = text[: match.start()].rstrip().rpartition("\n")[2]
         if match[1] == language and not before.startswith(NOT_RUN):
             yield text.count("\n", 0, match.start()) + 1, match[2]
+
+
+def offline(source):
+    """The code with what comes with ZeroKit for what lies on the Hub; other libraries get its folder."""
+
+    def embedded_one(match):
+        name = next((name for part, name in EMBEDDED.items() if part in match[2]), None)
+        if name is None:
+            return match[0]
+        if match[1].strip() in BY_HAND:
+            return f"{match[1]}{str(embedded.path(name))!r}"
+        return f'{match[1]}"embedded{f":{name}" if "-" in name else ""}"'
+
+    return FROM_HUB.sub(embedded_one, source)
 
 
 def prose(page):
@@ -73,17 +97,27 @@ def launched(monkeypatch, tmp_path):
 # Gradio's server leaves its event loop unclosed in a thread that ends; the fixture has it collected here.
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
-    "page", [p for p in PAGES if list(blocks(p, "python"))], ids=lambda page: str(page.relative_to(ROOT))
+    "page",
+    [p for p in PAGES if list(blocks(p, "python")) and p.name != "from-spaces.md"],
+    ids=lambda page: str(page.relative_to(ROOT)),
 )
 def test_python_blocks_run(page, launched, monkeypatch):
+    for name, test in list(vars(executed(page, launched, monkeypatch)).items()):
+        if name.startswith("test_"):
+            test()
+
+
+def executed(page, launched, monkeypatch):
+    """The module that the Python blocks of a page make together."""
     main = types.ModuleType("__main__")
     main.__file__ = str(page)
     monkeypatch.setitem(sys.modules, "__main__", main)
     for line, source in blocks(page, "python"):
-        source = HUB_MODEL.sub('"embedded"', source)
+        source = offline(source)
         if launched:
             source = source.replace("http://127.0.0.1:7860", launched[0].local_url)
         exec(compile("\n" * line + source, str(page), "exec"), main.__dict__)
+    return main
 
 
 @pages
@@ -95,6 +129,25 @@ def test_links_lead_somewhere(page):
         linked = (page.parent / path).resolve() if path else page
         assert linked.exists(), f"{page.name} links to {target}"
         assert not anchor or anchor in anchors(linked), f"{page.name} links to {target}"
+
+
+def test_a_space_by_hand_and_the_same_with_zerokit_both_answer(launched, monkeypatch):
+    executed(ROOT / "docs/guides/from-spaces.md", launched, monkeypatch)
+    picture = handle_file(str(ROOT / "docs/images/meter-low.png"))
+    asked = [
+        ("/reply", {"message": "What is ZeroGPU?", "max_new_tokens": 16}),
+        ("/chat", {"message": "What is ZeroGPU?", "max_new_tokens": 16}),
+        ("/paint", {"prompt": "a red circle", "steps": 2, "seed": 7}),
+        ("/generate", {"prompt": "a red circle", "steps": 2, "seed": 7}),
+        ("/paint", {"prompt": "a red circle", "steps": 2, "style": True, "weight": 0.5}),
+        ("/generate", {"prompt": "a red circle", "steps": 2, "adapters": ["image-outline"]}),
+        ("/soften", {"picture": picture, "steps": 2}),
+        ("/soften", {"picture": picture, "steps": 2}),
+        ("/shout", {"text": "quietly"}),
+    ]
+    assert len(launched) == len(asked)
+    for app, (name, values) in zip(launched, asked, strict=True):
+        assert Client(app.local_url, verbose=False).predict(**values, api_name=name), name
 
 
 def anchors(page):
@@ -109,28 +162,51 @@ def test_paths_exist(page):
             assert list(ROOT.glob(code)), f"{page.name} names {code}"
 
 
-@pages
-def test_commands_exist(page):
+def commands():
     import typer.main
 
-    commands = typer.main.get_command(cli.app).commands
+    return typer.main.get_command(cli.app).commands
+
+
+@pages
+def test_commands_exist(page):
     for line in commands_in(page):
         words = re.split(r"\s+", line)
         if words[0] == "make" and len(words) > 1:
             assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), line
         elif words[0] == "zerokit" and len(words) > 1 and not words[1].startswith("-") and words[1] != "COMMAND":
-            assert words[1] in commands, f"{page.name}: {line}"
-            known = {name for option in commands[words[1]].params for name in option.opts} | {"--help"}
+            assert words[1] in commands(), f"{page.name}: {line}"
+            known = {name for option in commands()[words[1]].params for name in option.opts} | {"--help"}
             for option in re.findall(r"(?<=\s)--?[a-z][\w-]*", line.partition(" -- ")[0]):
                 assert option in known, f"{page.name}: {line}"
         elif words[:2] == ["python", "-m"]:
             assert importlib.util.find_spec(words[2]), f"{page.name}: {line}"
+        elif words[0] in ("python", "pytest") and len(words) > 1 and words[1].startswith(("docs/", "tests/")):
+            assert (ROOT / words[1]).exists(), f"{page.name}: {line}"
+
+
+@pages
+def test_shown_command_lines_are_understood(page):
+    """Those of a block of their own, with their arguments and the values of their options."""
+    for line in shown_lines(page):
+        name, *given = shlex.split(line)[1:] if line.startswith("zerokit ") else [""]
+        if name in commands():
+            commands()[name].make_context(name, given)
 
 
 def commands_in(page):
+    yield from shown_lines(page)
+    yield from map(without_prompt, inline_code(page))
+
+
+def shown_lines(page):
+    """The lines of blocks in which commands stand, as one types them."""
     shown = "\n".join(block for language in ("", "bash", "sh", "console") for _, block in blocks(page, language))
-    for line in [*shown.splitlines(), *inline_code(page)]:
-        yield re.sub(r"^(\$ )?(\.venv/bin/)?", "", line.strip())
+    return [without_prompt(line) for line in shown.splitlines() if re.match(r"(\$ )?(\.venv/bin/)?\w", line)]
+
+
+def without_prompt(line):
+    return re.sub(r"^(\$ )?(\.venv/bin/)?", "", line.strip())
 
 
 @pages
@@ -170,6 +246,49 @@ def test_errors_that_are_explained_exist():
     assert set(names) | {"ZeroKitError"} == {kind.__name__ for kind in every_error()}
 
 
+def platform_refusals():
+    """Title, text and name in ZeroKit of each row of the first table in the guide."""
+    text = (ROOT / "docs/guides/troubleshooting.md").read_text("utf-8")
+    return re.findall(r"^\| \*\*(.+?)\*\*<br>(.+?) \|.*\| `(\w+)`[^|]*\|$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("title", "text", "name"), platform_refusals())
+def test_what_the_platform_says_is_translated_as_the_guide_tells(title, text, name):
+    assert type(refusals.translate(gr.Error(text, title=title))).__name__ == name
+
+
+def spaces_source():
+    """All that stands in the source of the installed package, as nodes."""
+    package = Path(importlib.util.find_spec("spaces").origin).parent / "zero"
+    for path in package.rglob("*.py"):
+        yield from ast.walk(ast.parse(path.read_text("utf-8")))
+
+
+def shown_titles():
+    """The titles of what it shows on the page."""
+    for node in spaces_source():
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("error", "info"):
+            given = [*node.args[:1], *(keyword.value for keyword in node.keywords if keyword.arg == "title")]
+            yield from (value.value for value in given if isinstance(value, ast.Constant))
+
+
+def test_every_title_of_the_platform_is_explained():
+    guide = (ROOT / "docs/guides/troubleshooting.md").read_text("utf-8")
+    titles = set(shown_titles())
+    assert {title for title, _, _ in platform_refusals()} < titles
+    assert titles == set(re.findall(r"\*\*(ZeroGPU [^*]+)\*\*<br>", guide))
+
+
+def test_what_the_guide_quotes_is_what_the_platform_says():
+    guide = (ROOT / "docs/guides/troubleshooting.md").read_text("utf-8")
+    said = {str(node.value) for node in spaces_source() if isinstance(node, ast.Constant)}
+    quotes = re.findall(r"^\| (?:\*\*[^*]+\*\*<br>([^|]+)|\*\*([^*]+)\*\*) \|", guide, re.MULTILINE)
+    assert len(quotes) > 20
+    for quote in {text or log for text, log in quotes} - {"RuntimeError"}:
+        for part in re.split(r"…|\(\d+s[^)]*\)|free ZeroGPU", quote.rstrip(".")):
+            assert any(part in text for text in said), quote
+
+
 def test_the_days_in_concepts_are_those_of_the_data_file():
     rows = re.findall(r"^\| ([^|]+) \| ([\d,]+)[^|]* \| ([^|]+) \|$", (ROOT / "docs/concepts.md").read_text(), re.M)
     told = {label.strip().lower(): (int(base.replace(",", "")), runs.strip()) for label, base, runs in rows}
@@ -183,3 +302,47 @@ def test_every_public_name_is_in_the_documents():
     text = "\n".join(page.read_text("utf-8") for page in PAGES)
     for name in set(zerokit.__all__) - {"__version__"}:
         assert re.search(rf"\b{name}\b", text), f"nothing says what {name} is"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The documents as a site, built as `make docs` does it."""
+    folder = tmp_path_factory.mktemp("site")
+    ran = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)],
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (ran.returncode, ran.stdout + ran.stderr) == (0, "")
+    return folder
+
+
+def test_the_site_has_every_page_and_fetches_nothing_from_elsewhere(site):
+    built = {str(path.relative_to(site).with_suffix(".md")).lower() for path in site.rglob("*.html")}
+    named = {str(page.relative_to(ROOT / "docs" if "docs" in page.parts else ROOT)).lower() for page in PAGES}
+    assert named - {"readme.md"} <= built
+    for page in site.rglob("*.html"):
+        text = page.read_text("utf-8")
+        assert not re.findall(r"<(?:script|img|iframe|source)[^>]*\ssrc=[\"']?(?:https?:)?//[^>]*", text), page.name
+        assert not re.findall(r"<link(?![^>]*canonical)[^>]*\shref=[\"']?(?:https?:)?//[^>]*", text), page.name
+    assert not list(site.rglob("*.py"))
+
+
+@pytest.mark.parametrize("module", [zerokit, zerokit.emulator], ids=lambda module: module.__name__)
+def test_every_public_name_is_in_the_reference(site, module):
+    pages = "\n".join(page.read_text("utf-8") for page in (site / "reference/api").glob("*.html"))
+    for name in set(module.__all__) - {"__version__"}:
+        home = getattr(module, name)
+        assert any(f'id="{where}.{name}"' in pages for where in (module.__name__, home.__module__)), name
+
+
+def test_the_page_of_the_command_line_says_what_the_commands_say():
+    spec = importlib.util.spec_from_file_location("docs_cli", ROOT / "docs/cli.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    page = script.PAGE.read_text("utf-8")
+    assert page == script.written(page), "run: python docs/cli.py"
+    assert page.count("<!-- end -->") == len(commands())
