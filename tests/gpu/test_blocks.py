@@ -64,7 +64,7 @@ def test_pictures_are_made_and_made_again(apps):
     first, second = pictures(one)
     red = ImageStat.Stat(first).mean
     assert max(ImageStat.Stat(first).stddev) > 20
-    assert red[0] > red[1] + 5 and red[0] > red[2] + 5
+    assert red[0] > max(red[1:]) + 5
     assert differ(first, second)
     again = pictures(apps.ask("diffusion", "generate", PROMPT, seed=7, images=2))
     assert not differ(first, again[0])

@@ -20,16 +20,49 @@ SIDE = 256
 
 def make(folder: Path, *, width: int, dtype: torch.dtype = torch.float16) -> Path:
     """Save in `folder` a pipeline whose UNet has `width` (a multiple of 32) and twice as many channels."""
+    _prepare()
+    tokens = _tokenizer()
+    return _save(folder, _decoder(), _text_encoder(tokens), tokens, _unet(width), dtype)
+
+
+def make_large(folder: Path, *, dtype: torch.dtype = torch.float16) -> Path:
+    """Save in `folder` a pipeline as large as Stable Diffusion 1.5 in all of its parts but its vocabulary."""
+    _prepare()
+    tokens = _tokenizer()
+    unet = UNet2DConditionModel(
+        sample_size=64, block_out_channels=(320, 640, 1280, 1280), cross_attention_dim=768, attention_head_dim=8
+    )
+    decoder = AutoencoderKL(
+        block_out_channels=(128, 256, 512, 512),
+        layers_per_block=2,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        latent_channels=4,
+        sample_size=512,
+    )
+    return _save(folder, decoder, _text_encoder(tokens, width=768, layers=12, heads=12), tokens, unet, dtype)
+
+
+def _prepare() -> None:
     for talker in (logging, text_logging):
         talker.disable_progress_bar()
         talker.set_verbosity_error()
     torch.manual_seed(0)
-    tokens = _tokenizer()
+
+
+def _save(
+    folder: Path,
+    decoder: AutoencoderKL,
+    text_encoder: CLIPTextModel,
+    tokens: CLIPTokenizer,
+    unet: UNet2DConditionModel,
+    dtype: torch.dtype,
+) -> Path:
     pipe = StableDiffusionPipeline(
-        vae=_decoder(),
-        text_encoder=_text_encoder(tokens),
+        vae=decoder,
+        text_encoder=text_encoder,
         tokenizer=tokens,
-        unet=_unet(width),
+        unet=unet,
         scheduler=DDIMScheduler(
             beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, steps_offset=1
         ),
@@ -65,16 +98,16 @@ def _decoder() -> AutoencoderKL:
     )
 
 
-def _text_encoder(tokens: CLIPTokenizer) -> CLIPTextModel:
+def _text_encoder(tokens: CLIPTokenizer, *, width: int = TEXT_WIDTH, layers: int = 4, heads: int = 4) -> CLIPTextModel:
     return CLIPTextModel(
         CLIPTextConfig(
             vocab_size=len(tokens),
-            hidden_size=TEXT_WIDTH,
-            intermediate_size=4 * TEXT_WIDTH,
-            num_hidden_layers=4,
-            num_attention_heads=4,
+            hidden_size=width,
+            intermediate_size=4 * width,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
             max_position_embeddings=CONTEXT,
-            projection_dim=TEXT_WIDTH,
+            projection_dim=width,
             bos_token_id=tokens.bos_token_id,
             eos_token_id=tokens.eos_token_id,
             pad_token_id=tokens.pad_token_id,
