@@ -5,14 +5,22 @@ from __future__ import annotations
 import re
 
 import pytest
-from doctor_spaces import codes, write
+from doctor_spaces import CARD, codes, write
 
 from zerokit.doctor.rule import GROUPS, all_rules, find_rule
 from zerokit.errors import UsageError
 
 RULES = all_rules()
 each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.code)
-AROUND = {"ZK110": {"app.py": "from zerokit import ZeroChat\n\nZeroChat('embedded').launch()\n"}}
+PAID = CARD.replace("zero-a10g", "l4x1  # zerokit: ignore[ZK604]")
+JAX = "import gradio as gr\nimport jax\n\n\ngr.Interface(jax.nn.softmax, 'json', 'json').launch()\n"
+AROUND = {
+    "ZK110": {"app.py": "from zerokit import ZeroChat\n\nZeroChat('embedded').launch()\n"},
+    "ZK602": {"README.md": PAID, "app.py": JAX},
+    "ZK603": {"README.md": PAID, "app.py": JAX.replace("jax", "tensorflow")},
+    "ZK605": {"README.md": PAID, "requirements.txt": None},
+    "ZK606": {"README.md": PAID},
+}
 """What an example needs besides its own file."""
 
 

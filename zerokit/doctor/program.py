@@ -193,16 +193,30 @@ class Program:
             waiting += [other for other in self._named_in(function) if other.name not in found]
         return list(found.values())
 
+    def named_at_import(self) -> list[Function]:
+        """The functions that are named outside of functions, and so may run while the app starts."""
+        found = [f for module in self.modules for f in self._named(module, at_import(module), None)]
+        return list(dict.fromkeys(found))
+
     def _named_in(self, function: Function) -> Iterator[Function]:
-        for node in ast.walk(function.node):
-            if node in self.by_node and node is not function.node:
-                yield self.by_node[node]
-            elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
-                full = self.full_name(function.module, node, self.scope(function.module, node) or function)
-                if full in self.functions:
-                    yield self.functions[full]
-                elif full in self.classes:
-                    yield from (f for f in self.functions.values() if f.owner == full)
+        inside = [node for node in ast.walk(function.node) if node is not function.node]
+        yield from (self.by_node[node] for node in inside if node in self.by_node)
+        yield from self._named(function.module, inside, function)
+
+    def _named(self, module: Module, nodes: Iterable[ast.AST], inside: Function | None) -> Iterator[Function]:
+        for node in nodes:
+            if not isinstance(node, ast.Name | ast.Attribute) or not isinstance(node.ctx, ast.Load):
+                continue
+            full = self.full_name(module, node, self.scope(module, node) or inside)
+            if full in self.functions:
+                yield self.functions[full]
+            elif full in self.classes and _is_called(module, node):
+                yield from (f for f in self.functions.values() if f.owner == full)
+
+
+def _is_called(module: Module, node: ast.AST) -> bool:
+    around = module.parents.get(node)
+    return isinstance(around, ast.Call) and around.func is node
 
 
 def _defined_by(node: ast.stmt) -> Iterator[str]:

@@ -15,10 +15,11 @@ from ..errors import UsageError
 from .card import ZERO_GPU, Card, parse_card
 from .events import Event, find_events
 from .findings import Spot
-from .gpu import GPU
+from .gpu import GPU, GPUFunction
+from .models import Load, find_loads, model_variables
 from .program import Function, Program
 from .requirements import Requirements, parse_requirements
-from .source import Module, home_of
+from .source import Module, at_import, home_of
 
 MOST_BYTES = 2_000_000
 """Of one file; what is larger is data."""
@@ -57,15 +58,50 @@ class Space:
         return find_events(self.program, self.gpu)
 
     @cached_property
+    def in_start(self) -> list[Function]:
+        """Functions that the main process runs while the app starts, as far as can be told."""
+        on_gpu = {found.function for found in self.gpu.functions}
+        return self.program.reached(f for f in self.program.named_at_import() if f not in on_gpu)
+
+    @cached_property
+    def visited(self) -> list[GPUFunction]:
+        """GPU functions that a visitor's click may run, and not only the start, as those that compile ahead of time."""
+        called = {
+            self.gpu.called(module, node.func)
+            for module in self.program.modules
+            for node in at_import(module)
+            if isinstance(node, ast.Call)
+        }
+        handlers = self.program.reached(event.handler for event in self.events if event.handler is not None)
+        used = {function.name for function in handlers}
+        return [found for found in self.gpu.functions if found not in called or found.function.name in used]
+
+    @cached_property
     def in_worker(self) -> list[Function]:
         """GPU functions and all that they call."""
-        return self.program.reached(found.function for found in self.gpu.functions)
+        return self.program.reached(found.function for found in self.visited)
 
     @cached_property
     def in_handlers(self) -> list[Function]:
         """What visitors' clicks run, outside of the GPU and on it."""
         handlers = [event.handler for event in self.events if event.handler is not None]
         return self.program.reached([*handlers, *(found.function for found in self.gpu.functions)])
+
+    @cached_property
+    def in_use(self) -> list[Function]:
+        """Every function that is reached: from the app itself, from clicks and from the GPU."""
+        start = [function for function in self.program.functions.values() if function.module.is_app]
+        return self.program.reached([*start, *self.in_start, *self.in_handlers])
+
+    @cached_property
+    def loads(self) -> list[Load]:
+        """Every call that loads a model."""
+        return find_loads(self.program)
+
+    @cached_property
+    def models(self) -> dict[str, Load]:
+        """The variables that hold models, by full name."""
+        return model_variables(self.program, self.loads)
 
     @cached_property
     def hardware(self) -> str:

@@ -24,6 +24,8 @@ class Start:
     spaces: Place | None = None
     torch: Place | None = None
     cuda: Place | None = None
+    is_spaces_itself: bool = False
+    """Whether the Space imports it, and not ZeroKit."""
 
 
 def run_through(program: Program) -> Start:
@@ -35,6 +37,7 @@ def run_through(program: Program) -> Start:
     for module, node in _order(program, app, set()):
         if _brings_spaces(program, module, node):
             start.spaces = (module, node, "spaces")
+            start.is_spaces_itself = "spaces" in _imports_of(module, node)
             return start
         imported = _torch_import(program, module, node)
         if imported and start.torch is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-SUBJECTS = ("files", "startup")
+SUBJECTS = ("files", "startup", "loading", "durations", "calls", "page", "safety", "own_gpu")
 
 
 def load() -> None:

@@ -89,6 +89,8 @@ def torch_before_spaces(space: Space) -> Iterator[Spot]:
     start = run_through(space.program)
     if not space.is_zero_gpu or start.spaces is None or start.torch is None or start.cuda is not None:
         return
+    if not start.is_spaces_itself:  # that ZeroKit is imported after torch does no harm as long as CUDA is not touched
+        return
     module, node, name = start.torch
     yield Spot(module.path, line_of(node), f"{name} is imported before `spaces`.", fixable=_can_move(start))
 
