@@ -23,6 +23,7 @@ BELOW = {
     "embedded": {"embedded", *BASE},
     "pictures": {"pictures", *BASE},
     "doctor": {"doctor", "quota.platform", *BASE},
+    "deploy": {"deploy", "quota", "__version__", *BASE},
 }
 """What each room may import of zerokit; the rooms that are not named here stand above them all."""
 

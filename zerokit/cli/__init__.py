@@ -10,9 +10,11 @@ import typer
 
 from zerokit import __version__
 from zerokit.cli.demo import demo
+from zerokit.cli.deploy import deploy
 from zerokit.cli.dev import dev
 from zerokit.cli.doctor import doctor
 from zerokit.cli.new import new
+from zerokit.cli.status import status
 from zerokit.errors import ZeroKitError
 
 app = typer.Typer(
@@ -26,6 +28,8 @@ app.command()(demo)
 app.command()(dev)
 app.command()(new)
 app.command()(doctor)
+app.command()(deploy)
+app.command()(status)
 
 
 def _show_version(wanted: bool) -> None:

@@ -1,0 +1,133 @@
+"""The Hub's API with its errors put into words: status codes, a network that is away, messages of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from huggingface_hub import HfApi, get_session, get_token
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    LocalTokenNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+)
+from huggingface_hub.utils import httpx, validate_repo_id  # type: ignore[attr-defined]
+
+from zerokit import __version__, settings
+from zerokit.deploy import errors
+from zerokit.errors import UsageError
+
+TIMEOUT_S = 120.0
+MAX_SHOWN = 500
+NO_TOKEN = "There is no token, neither in HF_TOKEN nor saved by a login."
+_PLAN = re.compile(r"zero-?gpu|subscri|\bplan\b|\bPRO\b|limited to|quota|billing|payment|credit", re.IGNORECASE)
+_TOKEN = re.compile(r"hf_\w{4,}")
+
+
+def connect() -> HfApi:
+    """A client of the Hub with the caller's token; without one it asks as anybody."""
+    token = get_token() or False
+    get_session().timeout = TIMEOUT_S  # the library waits without end for a Hub that never answers
+    return HfApi(endpoint=settings.hub_endpoint(), token=token, library_name="zerokit", library_version=__version__)
+
+
+def token_of(api: HfApi) -> str:
+    """The token of a client; "" when it has none."""
+    return api.token if isinstance(api.token, str) else ""
+
+
+def check_space_name(space: str) -> str:
+    """The name as it is when it can be a Space's, "owner/name".
+
+    Raises:
+        UsageError: it cannot.
+    """
+    found = re.search(r"(?:huggingface\.co|hf\.co)/(?:spaces/)?([\w.-]+/[\w.-]+)", space)
+    if found or space.startswith("spaces/"):
+        name = found[1] if found else space.removeprefix("spaces/")
+        raise UsageError(f"A Space is named without its address: --space {shown(name)}")
+    if space.count("/") != 1:
+        raise UsageError(f'A Space is named "owner/name", not "{shown(space)}".')
+    try:
+        validate_repo_id(space)
+    except ValueError as exc:
+        raise UsageError(
+            f'"{shown(space)}" cannot be a Space\'s name: letters, digits, "-", "_" and "." are allowed, at most 96, '
+            'no "--" or "..", and neither "-" nor "." at an end.'
+        ) from exc
+    return space
+
+
+def shown(text: object) -> str:
+    """`text` as a message may hold it: without a token, control characters or more than MAX_SHOWN characters."""
+    plain = "".join(c if c.isprintable() or c == "\n" else " " for c in _TOKEN.sub("hf_***", str(text)))
+    return plain if len(plain) <= MAX_SHOWN else f"{plain[:MAX_SHOWN]}…"
+
+
+@contextmanager
+def asking(what: str, space: str) -> Iterator[None]:
+    """Translate what the Hub or the network answers while the block runs.
+
+    Args:
+        what: what is being done, as in "while {what}": "uploading the files".
+        space: the Space that it is done to.
+    """
+    try:
+        yield
+    except LocalTokenNotFoundError as exc:
+        raise errors.NotSignedIn(NO_TOKEN) from exc
+    except GatedRepoError as exc:
+        raise errors.SpaceGated(f"{space} lets people in one by one, and this token is not among them.") from exc
+    except HfHubHTTPError as exc:
+        raise _translated(exc, what, space) from exc
+    except (httpx.HTTPError, OfflineModeIsEnabled, ConnectionError, TimeoutError) as exc:
+        raise errors.HubUnreachable(
+            f"{settings.hub_endpoint()} did not answer while {what} ({type(exc).__name__})."
+        ) from exc
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise errors.HubUnavailable(
+            f"{settings.hub_endpoint()} answered while {what}, but not as the Hub does ({type(exc).__name__})."
+        ) from exc
+
+
+def _translated(exc: HfHubHTTPError, what: str, space: str) -> errors.DeployError:
+    status = 0 if exc.response is None else exc.response.status_code
+    said = _said(exc)
+    if status == 401 and not isinstance(exc, RepositoryNotFoundError):
+        return errors.NotSignedIn(f"The Hub does not take this token while {what}.{said}")
+    if isinstance(exc, RepositoryNotFoundError) or status == 404:
+        return errors.SpaceNotFound(f"The Hub knows no Space {space} that this token can see ({what}).{said}")
+    if status == 402:
+        return errors.PlanTooSmall(f"The Hub asks for a plan or for payment while {what}.{said}")
+    if status == 403:
+        kind = errors.PlanTooSmall if _is_about_the_plan(said) else errors.NotAllowed
+        return kind(f"The Hub does not allow it while {what}.{said}")
+    if status == 409:
+        return errors.SpaceTaken(f"The Hub already has something under {space}, which was not there before.{said}")
+    if status == 412:
+        return errors.SpaceChanged(f"Somebody else committed to {space} while it was being deployed.{said}")
+    if status == 429:
+        return errors.HubBusy(f"The Hub takes no more requests for now{_retry_after(exc)} ({what}).{said}")
+    if status >= 500:
+        return errors.HubUnavailable(f"The Hub answered with status {status} while {what}.{said}")
+    return errors.HubRefused(f"The Hub answered with status {status} while {what}.{said}")
+
+
+def _said(exc: HfHubHTTPError) -> str:
+    """What the Hub itself said, as a sentence with a space before it; nothing when it said nothing."""
+    said = " ".join((exc.server_message or "").split())
+    return f' It says: "{shown(said)}"' if said and "<html" not in said.lower() else ""
+
+
+def _is_about_the_plan(said: str) -> bool:
+    return _PLAN.search(said) is not None
+
+
+def _retry_after(exc: HfHubHTTPError) -> str:
+    headers = {} if exc.response is None else exc.response.headers
+    limit = re.search(r"\br=0\b.*\bt=(\d+)", headers.get("ratelimit", ""))
+    seconds = headers.get("retry-after", "").strip() or (limit[1] if limit else "")
+    return f", for {int(seconds)} s" if seconds.isdigit() else ""

@@ -1,0 +1,208 @@
+"""The steps of a deployment, in words and done: what --dry-run prints is this same list."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from huggingface_hub import CommitOperationAdd, HfApi
+
+from zerokit.deploy import errors
+from zerokit.deploy.files import size_of
+from zerokit.deploy.hub import NO_TOKEN, asking, shown
+from zerokit.deploy.plan import UNPAID, Plan, named_files
+from zerokit.deploy.smoke import Visit
+from zerokit.deploy.wait import SLEEPING, Say, until_running
+from zerokit.quota.platform import ZERO_GPU
+from zerokit.quota.words import duration
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do.
+
+    Args:
+        text: what, as a command.
+        past: what was done, for "done before that".
+        act: does it.
+        details: lines below it.
+    """
+
+    text: str
+    past: str
+    act: Callable[[], None]
+    details: tuple[str, ...] = ()
+
+
+class Deployment:
+    """A plan that is carried out step by step.
+
+    Args:
+        plan: what differs.
+        api: the Hub; None: the steps can be read, not done.
+        say: takes each line about what happens.
+        timeout_s: how long to wait until the Space runs.
+    """
+
+    def __init__(self, plan: Plan, api: HfApi | None, say: Say, *, timeout_s: float) -> None:
+        self.plan = plan
+        self._api = api
+        self._say = say
+        self._timeout_s = timeout_s
+        self._name = plan.wanted.space
+        self._is_asleep = False
+        self.done: list[str] = []
+
+    def steps(self) -> list[Step]:
+        """All that is to be done, in order."""
+        plan, wanted = self.plan, self.plan.wanted
+        steps = []
+        if plan.is_new:
+            kind = "private Space" if wanted.private else "Space"
+            text = f"Make the {kind} {self._name} on {wanted.hardware}{self._sleep()}"
+            steps.append(Step(text, "made the Space", self._make))
+        if plan.variables:
+            names = ", ".join(plan.variables)
+            steps.append(Step(f"Set the variables {names}", f"set the variables {names}", self._set_variables))
+        if wanted.secrets:
+            steps.append(Step(self._secrets(), f"set the secrets {', '.join(wanted.secrets)}", self._set_secrets))
+        if plan.files:
+            size = size_of(sum(file.size for file in plan.files))
+            text = f"Upload {_count(len(plan.files), 'file')}, {size}, in one commit"
+            steps.append(Step(text, "uploaded the files", self._upload, tuple(named_files(plan))))
+        if plan.hardware and plan.space is not None:
+            text = f"Move it from {plan.space.hardware or 'no hardware'} to {wanted.hardware}{self._sleep()}"
+            steps.append(Step(text, f"moved it to {wanted.hardware}", self._move))
+        elif plan.sleep_time:
+            steps.append(Step(f"Change when it sleeps{self._sleep()}", "changed when it sleeps", self._set_sleep_time))
+        steps.append(Step("Wait until it runs, with its build log", "", self._wait))
+        if wanted.smoke:
+            steps.append(Step(f"Call it once, as a visitor's program would: {self.price()}", "", self._smoke))
+        return steps
+
+    def run(self) -> None:
+        """Do all steps, telling each.
+
+        Raises:
+            DeployError: one failed; the message says what was done before it.
+        """
+        for step in self.steps():
+            self._say(step.text)
+            for line in step.details:
+                self._say(f"  {line}")
+            try:
+                step.act()
+            except errors.SpaceFailed:
+                raise
+            except errors.DeployError as exc:
+                raise type(exc)(f"{exc.message} {self.so_far()}") from exc
+            if step.past:
+                self.done.append(step.past)
+
+    def so_far(self) -> str:
+        """What is done, as a sentence."""
+        return f"Done before that: {', '.join(self.done)}." if self.done else "Nothing was changed before that."
+
+    def price(self) -> str:
+        """What the smoke call can cost."""
+        if self.plan.wanted.hardware == ZERO_GPU:
+            return "at most one run of your ZeroGPU quota"
+        return "no quota"
+
+    @property
+    def api(self) -> HfApi:
+        """The Hub."""
+        if self._api is None:
+            raise errors.NotSignedIn(NO_TOKEN)
+        return self._api
+
+    def _sleep(self) -> str:
+        seconds = self.plan.wanted.sleep_time_s
+        if seconds is None:
+            paid = self.plan.wanted.hardware not in UNPAID and (self.plan.is_new or self.plan.hardware)
+            return ", which is billed by the minute and never sleeps by itself" if paid else ""
+        return ", never to sleep" if seconds == -1 else f", to sleep after {duration(seconds)} without a visit"
+
+    def _secrets(self) -> str:
+        there = self.plan.space.secrets if self.plan.space else frozenset()
+        names = [f"{name} (again)" if name in there else name for name in self.plan.wanted.secrets]
+        return f"Set the secrets {', '.join(names)}"
+
+    def _make(self) -> None:
+        wanted = self.plan.wanted
+        with asking("making the Space", self._name):
+            self.api.create_repo(
+                self._name,
+                repo_type="space",
+                space_sdk="gradio",
+                space_hardware=wanted.hardware,  # type: ignore[arg-type]  # the library takes its name as well
+                space_sleep_time=wanted.sleep_time_s,
+                private=True if wanted.private else None,
+            )
+
+    def _set_variables(self) -> None:
+        for name in self.plan.variables:
+            with asking(f"setting the variable {name}", self._name):
+                self.api.add_space_variable(self._name, name, self.plan.wanted.variables[name])
+
+    def _set_secrets(self) -> None:
+        for name, value in self.plan.wanted.secrets.items():
+            with asking(f"setting the secret {name}", self._name):
+                self.api.add_space_secret(self._name, name, value)
+
+    def _upload(self) -> None:
+        with asking("uploading the files", self._name), warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            try:
+                self.api.create_commit(
+                    self._name,
+                    [CommitOperationAdd(file.name, file.path) for file in self.plan.files],
+                    commit_message=f"Deploy {_count(len(self.plan.files), 'file')} with ZeroKit",
+                    repo_type="space",
+                    parent_commit=self.plan.space.sha if self.plan.space else None,
+                )
+            except ValueError as exc:
+                if "README.md" not in str(exc):
+                    raise
+                raise errors.HubRefused(shown(exc)) from exc
+        for one in said:
+            self._say(f"  {shown(one.message)}")
+
+    def _move(self) -> None:
+        wanted = self.plan.wanted
+        with asking(f"asking for {wanted.hardware}", self._name):
+            self.api.request_space_hardware(self._name, wanted.hardware, sleep_time=wanted.sleep_time_s)  # type: ignore[arg-type]
+
+    def _set_sleep_time(self) -> None:
+        with asking("changing when it sleeps", self._name):
+            self.api.set_space_sleep_time(self._name, self.plan.wanted.sleep_time_s or -1)
+
+    def _wait(self) -> None:
+        def say(line: str) -> None:
+            self._say(f"  | {line}")
+
+        fresh = bool(self.done)
+        runtime = until_running(self.api, self._name, is_fresh=fresh, timeout_s=self._timeout_s, say=say)
+        self._is_asleep = runtime.stage == SLEEPING
+
+    def _smoke(self) -> None:
+        if self._is_asleep:
+            self._say("  It sleeps, and wakes when it is visited: not called.")
+            return
+        with asking("asking for its address", self._name):
+            host = self.api.space_info(self._name).host
+        visit = Visit(self.api, self._name, host or "")
+        try:
+            if visit.call is None:
+                self._say("  Its page and its API answer; no endpoint takes text alone, so none was called.")
+                return
+            self._say(f"  {visit.call}")
+            visit.make()
+            self._say("  It answered.")
+        finally:
+            visit.close()
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number:,} {noun}s"
