@@ -22,6 +22,7 @@ BELOW = {
     "engines": {"engines", "embedded", *BASE},
     "embedded": {"embedded", *BASE},
     "pictures": {"pictures", *BASE},
+    "templates": {"templates", "engines", *BASE},
     "doctor": {"doctor", "quota.platform", *BASE},
     "deploy": {"deploy", "quota", "__version__", *BASE},
 }

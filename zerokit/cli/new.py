@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,8 +28,12 @@ def new(
 ) -> None:
     """Make a Space from a template: chat, diffusion, lora-chat, lora-diffusion, gpu-function, quota-component, studio
     or batch."""
+    from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
+
     from zerokit.templates import choose, create
 
+    disable_progress_bars()
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # what it warns of at import concerns nobody here
     name, folder = _named(template, to, model)
     choice = choose(name, model)
     files = create(choice, folder, title=title)
@@ -60,6 +65,6 @@ def _report(choice: Choice, folder: Path, files: list[Path]) -> None:
     where = shlex.quote(str(folder))
     app = shlex.quote(str(folder / "app.py"))
     typer.echo("\nNext:")
-    typer.echo(f"  ZEROKIT_MODEL=embedded zerokit dev {app}    try it here, with nothing to download")
-    typer.echo(f"  zerokit doctor {where}    what would break on ZeroGPU")
-    typer.echo(f"  zerokit deploy {where} --space YOUR-NAME/{shlex.quote(folder.resolve().name)}    put it on the Hub")
+    typer.echo(f"  ZEROKIT_MODEL=embedded zerokit dev {app}  # try it here, with nothing to download")
+    typer.echo(f"  zerokit doctor {where}  # what would break on ZeroGPU")
+    typer.echo(f"  zerokit deploy {where} --space YOUR-NAME/{shlex.quote(folder.resolve().name)}  # put it on the Hub")

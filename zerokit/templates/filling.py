@@ -116,9 +116,8 @@ def _write(to: Path, files: dict[str, bytes]) -> None:
         to.mkdir(parents=True, exist_ok=True)
         there = sorted(file.name for file in to.iterdir())
         if there:
-            raise UsageError(
-                f"{to} is not empty: {', '.join(there[:3])} is in it. Nothing was written; choose a new folder."
-            )
+            some = ", ".join(there[:3])
+            raise UsageError(f"{to} is not empty ({some}). Nothing was written: choose a new folder.")
         for name, content in files.items():
             with (to / name).open("xb") as file:
                 file.write(content)
