@@ -204,7 +204,8 @@ def no_oauth(space: Space) -> Iterator[Spot]:
         missing.append("the scope `read-billing`")
     if missing:
         line = space.card.line("hf_oauth_scopes", "hf_oauth", "sdk")
-        yield Spot("README.md", line, f"The card lacks {' and '.join(missing)}.", fixable=True)
+        is_list = scopes is None or isinstance(scopes, list)
+        yield Spot("README.md", line, f"The card lacks {' and '.join(missing)}.", fixable=is_list)
 
 
 @rule(
