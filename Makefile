@@ -2,6 +2,8 @@
 PYTHON ?= python3
 # torch comes first: what depends on it then keeps this build instead of fetching the largest one.
 TORCH ?= torch==2.13.0
+# Tests run side by side, file by file: the slow ones with browsers and emulators are at the front.
+JOBS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,7 +21,7 @@ demo: $(VENV)/.run ## chat, images and adapters on a local ZeroGPU, from http://
 	@$(BIN)/zerokit demo
 
 test: lint $(VENV)/.browser ## everything that CI checks
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.dev ## style and types
 	$(BIN)/ruff check .
