@@ -17,7 +17,7 @@ from zerokit import cli
 from zerokit.embedded.image_evaluate import background_of, colour_of
 from zerokit.pictures.record import read_png
 
-START_S = 120
+START_S = 240.0
 
 
 def run(capsys, *args):
@@ -95,6 +95,7 @@ def served():
     process.stdout.close()
 
 
+@pytest.mark.timeout(300)
 def test_the_page_is_where_it_says_until_it_is_stopped(served):
     process, said, url = served
     assert url in said
