@@ -53,8 +53,13 @@ def _row(param: Any) -> str:
         value = f" {param.metavar}" if param.metavar else ""
         names = ", ".join(f"`{name}{value}`" for name in [*param.opts, *param.secondary_opts])
     text = (param.help or "").replace("|", "\\|")
-    shown = param.show_default and param.default not in (None, False, "", [], ())
-    return f"| {names} | {text}{f' Default: {param.default}.' if shown else ''} |"
+    return f"| {names} | {text}{_default(param)} |"
+
+
+def _default(param: Any) -> str:
+    if not param.show_default or param.default in (None, False, "", [], ()):
+        return ""
+    return f" Default: `{param.opts[0] if param.default is True else param.default}`."
 
 
 def _metavar(param: Any) -> str:

@@ -184,7 +184,7 @@ class ChatReply:
     left_out: int = 0
     """Messages at the start of the conversation that no longer fit the model's context."""
     reasoning: str = ""
-    """What the model thought first, where it marks that (<think>...</think>)."""
+    """What the model thought first, where it marks that (`<think>...</think>`)."""
 
     @property
     def tokens_per_second(self) -> float | None:

@@ -56,7 +56,7 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
     Raises:
         ModelError: the model cannot be used.
 
-    Example:
+    Examples:
         >>> demo = ZeroChat("Qwen/Qwen3-4B-Instruct-2507")
         >>> demo.launch()
     """

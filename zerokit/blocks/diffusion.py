@@ -44,7 +44,7 @@ class ZeroDiffusion(gr.Blocks):  # type: ignore[misc]
         ModelError: the model cannot be used.
         RequestError: a setting to begin with is out of range, or the model has no such thing.
 
-    Example:
+    Examples:
         >>> demo = ZeroDiffusion("stabilityai/stable-diffusion-xl-base-1.0")
         >>> demo.launch()
     """

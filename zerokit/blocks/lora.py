@@ -43,7 +43,7 @@ class ZeroLoRA(gr.Blocks):  # type: ignore[misc]
         UsageError: nothing tells which model is meant, or two adapters have one name.
         ModelError: the base or an adapter cannot be used.
 
-    Example:
+    Examples:
         >>> demo = ZeroLoRA("Qwen/Qwen3-4B-Instruct-2507", ["someone/pirate-lora", "someone/haiku-lora"])
         >>> demo.launch()
     """

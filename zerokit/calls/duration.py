@@ -117,7 +117,7 @@ class Linear(Estimator):
         name: under which it is learned; by default the function's.
         calibration: where it is learned; by default the program's own.
 
-    Example:
+    Examples:
         >>> Linear(base_s=2, per={"steps": 0.35})
     """
 

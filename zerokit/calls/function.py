@@ -38,8 +38,11 @@ class Quote:
     """The price of a call before it is made. All None off ZeroGPU, where nothing is reserved."""
 
     declared_s: int | None = None
+    """What the function asks for."""
     reserved_s: int | None = None
+    """What is compared with what the visitor has left."""
     granted_s: int | None = None
+    """How long the call may hold the GPU."""
     shortened: bool = False
     """Whether it was cut to what the visitor has left: the answer may be cut too."""
 
@@ -272,7 +275,7 @@ def gpu(
     Raises:
         UsageError: it is a coroutine function, or an argument cannot be used.
 
-    Example:
+    Examples:
         >>> @zerokit.gpu(duration=Linear(base_s=2, per={"steps": 0.35}))
         ... def upscale(image, steps=20): ...
     """

@@ -35,7 +35,7 @@ def path(name: str) -> Path:
     Raises:
         ValueError: there is no embedded model or adapter of this name.
 
-    Example:
+    Examples:
         >>> path("chat").name
         'chat'
     """

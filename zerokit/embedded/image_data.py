@@ -86,7 +86,7 @@ def draw(scene: Scene, style: str = "flat") -> Image.Image:
     Returns:
         An RGB picture of 64 x 64 pixels.
 
-    Example:
+    Examples:
         >>> draw(Scene((Thing("star", "red"),), "black")).size
         (64, 64)
     """

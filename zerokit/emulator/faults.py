@@ -22,7 +22,14 @@ _FORM = re.compile(r"(?P<kind>[A-Za-z0-9-]+)(?::(?P<seconds>[^@]+))?(?:@(?P<firs
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault and the calls it hits, counted from 1."""
+    """One fault and the calls it hits, counted from 1.
+
+    Args:
+        kind: such as "oom" or "kill".
+        seconds: of a fault that takes some.
+        first: the first call that it hits.
+        last: the last one; None: all after the first too.
+    """
 
     kind: str
     seconds: float = 0.0

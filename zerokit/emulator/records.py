@@ -18,20 +18,25 @@ class Call:
     app: str
     task: int
     visitor: str
+    """Who is charged: a plan's name, or `plan:name`."""
     size: str
     sent_s: int
     """`durationSeconds` on the wire: for `large` already multiplied by the card's factor."""
     declared_s: int
     """What the function asked for, worked back from `sent_s`."""
     reserved_s: int
+    """What was compared with what the visitor had left."""
     granted_s: int
+    """How long it could hold the GPU."""
     queued_s: float = 0.0
     """Real seconds in the queue."""
     cold: bool | None = None
     """Whether a worker had to be started; None: no GPU was given."""
     gpu: int | None = None
     used_s: float = 0.0
+    """How long it held the GPU, loading included."""
     charged_s: float = 0.0
+    """What was taken from the visitor's day."""
     outcome: str = "running"
     """done, failed, killed, lost, unused, withdrawn, queue-timeout, or refused: and why."""
     pids: tuple[int, ...] = ()

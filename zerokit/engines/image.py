@@ -52,7 +52,7 @@ class ImageEngine(AdaptedEngine):
         UsageError: an argument cannot be used.
         ModelError: the model cannot be used; a subclass where the reason is a common one.
 
-    Example:
+    Examples:
         >>> engine = ImageEngine("embedded")
         >>> prepared = engine.prepare(ImageRequest("a red circle"))
         >>> engine.generate(prepared, Control()).pictures[0].image

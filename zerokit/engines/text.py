@@ -54,7 +54,7 @@ class TextEngine(AdaptedEngine):
         UsageError: an argument cannot be used.
         ModelError: the model cannot be used; a subclass where the reason is a common one.
 
-    Example:
+    Examples:
         >>> engine = TextEngine("embedded")
         >>> prepared = engine.prepare(ChatRequest((Message("user", "Hello"),)))
         >>> engine.generate(prepared, Control()).text

@@ -12,7 +12,7 @@ def duration(seconds: float, *, up: bool = False) -> str:
         seconds: from 0 up; below 0 is said as 0.
         up: round to the next whole second, as a price is; what is left is rounded down.
 
-    Example:
+    Examples:
         >>> duration(212)
         '3 min 32 s'
     """
