@@ -45,7 +45,8 @@ class ZeroQuota(gr.HTML, metaclass=NoStubFile):  # type: ignore[misc]
     known is shown as not known. Off ZeroGPU the bar is not there.
 
     Args:
-        price_s: GPU seconds that the next call reserves, as `zerokit.quota.platform.reserved_s` gives them; None: not told.
+        price_s: GPU seconds that the next call reserves, as `zerokit.quota.platform.reserved_s` gives them; None: not
+            told.
         sign_in: offer "Sign in" where the Space has OAuth and the visitor has not.
         visible: None: on ZeroGPU only.
 
