@@ -1,0 +1,3 @@
+# café
+import torch
+torch.compile
