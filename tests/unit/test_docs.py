@@ -32,7 +32,7 @@ from zerokit.quota.platform import PLANS
 ROOT = Path(zerokit.__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-FROM_HUB = re.compile(r'(\w+\(\s*|\[)"([\w-]+/[\w.-]+)"')
+FROM_HUB = re.compile(r'"([\w-]+/[\w.-]+)"')
 EMBEDDED = {"Instruct": "chat", "base": "image", "pixel-art": "image-outline"}
 """What stands for a name on the Hub, by a part of it."""
 BY_HAND = ("from_pretrained(", "load_lora_weights(")
@@ -52,14 +52,13 @@ def blocks(page, language):
 
 def offline(source):
     """The code with what comes with ZeroKit for what lies on the Hub; other libraries get its folder."""
+    by_hand = any(call in source for call in BY_HAND)
 
     def embedded_one(match):
-        name = next((name for part, name in EMBEDDED.items() if part in match[2]), None)
+        name = next((name for part, name in EMBEDDED.items() if part in match[1]), None)
         if name is None:
             return match[0]
-        if match[1].strip() in BY_HAND:
-            return f"{match[1]}{str(embedded.path(name))!r}"
-        return f'{match[1]}"embedded{f":{name}" if "-" in name else ""}"'
+        return repr(str(embedded.path(name)) if by_hand else f"embedded:{name}" if "-" in name else "embedded")
 
     return FROM_HUB.sub(embedded_one, source)
 
