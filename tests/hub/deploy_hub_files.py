@@ -211,6 +211,7 @@ def _add_xet_routes(app: FastAPI, hub: Hub, gate, refused) -> None:
         return {"result": 1}
 
     @app.post("/v1/telemetry")
+    @app.head("/api/telemetry/{path:path}")
     def telemetry() -> Response:
         return Response()
 

@@ -111,6 +111,7 @@ def _plan(api: HfApi, wanted: Wanted, *, force: bool, dry_run: bool) -> Plan:
 def _preflight(api: HfApi, wanted: Wanted, *, force: bool) -> Space | None:
     from ..deploy.errors import PlanTooSmall, SpaceTaken
     from ..deploy.preflight import ask_account, ask_settings, ask_space, check_may_write, check_room
+    from ..deploy.wait import stage_in_words
     from ..quota.platform import ZERO_GPU
 
     name = wanted.space
@@ -119,7 +120,8 @@ def _preflight(api: HfApi, wanted: Wanted, *, force: bool) -> Space | None:
     check_may_write(api, account, name, space)
     if space is not None:
         seen = "private" if space.private else "public"
-        _say(f"{name} is there, {seen}, and stays so: {space.stage.lower()} on {space.hardware or 'no hardware'}.")
+        where = f"{stage_in_words(space.stage)} on {space.hardware or 'no hardware'}"
+        _say(f"{name} is there, {seen}, and stays so: {where}.")
         if space.sdk not in (None, "gradio") and not force:
             raise SpaceTaken(f"{name} is a Space of another kind ({space.sdk}). With --force its files are replaced.")
         space = ask_settings(api, space)

@@ -25,7 +25,9 @@ def status(space: Annotated[str, typer.Argument(metavar="USER/NAME", help="The S
 
 
 def _lines(status: Status, address: str, *, knows_you: bool) -> list[str]:
-    stage = status.stage.lower().replace("_", " ")
+    from ..deploy.wait import stage_in_words
+
+    stage = stage_in_words(status.stage)
     where = status.hardware or "no hardware"
     soon = f", soon on {status.requested}" if status.requested else ""
     lines = [

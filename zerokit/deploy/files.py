@@ -229,7 +229,7 @@ def _printable(name: str | Path) -> str:
 def size_of(count: int) -> str:
     """Bytes as "312 bytes", "4.2 kB", "1.3 GB"."""
     if count < 1000:
-        return f"{count} bytes"
+        return "1 byte" if count == 1 else f"{count} bytes"
     units = ("bytes", "kB", "MB", "GB")
     power = min((len(str(count)) - 1) // 3, len(units) - 1)
     return f"{count / 1000**power:.1f} {units[power]}"

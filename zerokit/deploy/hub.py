@@ -77,20 +77,34 @@ def asking(what: str, space: str) -> Iterator[None]:
     """
     try:
         yield
-    except LocalTokenNotFoundError as exc:
-        raise errors.NotSignedIn(NO_TOKEN) from exc
-    except GatedRepoError as exc:
-        raise errors.SpaceGated(f"{space} lets people in one by one, and this token is not among them.") from exc
-    except HfHubHTTPError as exc:
-        raise _translated(exc, what, space) from exc
-    except (httpx.HTTPError, OfflineModeIsEnabled, ConnectionError, TimeoutError) as exc:
-        raise errors.HubUnreachable(
-            f"{settings.hub_endpoint()} did not answer while {what} ({type(exc).__name__})."
-        ) from exc
-    except (ValueError, KeyError, TypeError, AttributeError) as exc:
-        raise errors.HubUnavailable(
-            f"{settings.hub_endpoint()} answered while {what}, but not as the Hub does ({type(exc).__name__})."
-        ) from exc
+    except Exception as exc:
+        # The library wraps what went wrong with one of several large files.
+        cause = exc.__cause__ if isinstance(exc, RuntimeError) and isinstance(exc.__cause__, Exception) else exc
+        known = _in_words(cause, what, space)
+        if known is None:
+            raise
+        raise known from exc
+
+
+def _in_words(exc: Exception, what: str, space: str) -> errors.DeployError | None:
+    """The error of ours for one of the library's, the network's or of an answer that is not the Hub's; else None."""
+    address = settings.hub_endpoint()
+    if isinstance(exc, LocalTokenNotFoundError):
+        return errors.NotSignedIn(NO_TOKEN)
+    if isinstance(exc, GatedRepoError):
+        return errors.SpaceGated(f"{space} lets people in one by one, and this token is not among them.")
+    if isinstance(exc, HfHubHTTPError):
+        return _translated(exc, what, space)
+    if isinstance(exc, ConnectionError) and "HTTP status client error" in str(exc):  # of hf_xet
+        return errors.HubRefused(f"The Hub's storage for large files refused them while {what}: {shown(exc)}.")
+    if isinstance(exc, httpx.HTTPError | OfflineModeIsEnabled | ConnectionError | TimeoutError):
+        # Of others the type only: the text of a refused header would have the token in it.
+        said = f": {shown(exc)}" if isinstance(exc, httpx.ConnectError | ConnectionError) else ""
+        return errors.HubUnreachable(f"{address} did not answer while {what} ({type(exc).__name__}{said}).")
+    if isinstance(exc, ValueError | KeyError | TypeError | AttributeError):
+        said = f"{address} answered while {what}, but not as the Hub does"
+        return errors.HubUnavailable(f"{said} ({type(exc).__name__}).")
+    return None
 
 
 def _translated(exc: HfHubHTTPError, what: str, space: str) -> errors.DeployError:

@@ -17,7 +17,7 @@ LOG_LINES = 400
 MAX_ERRORS = 12
 FAILED = (SpaceStage.BUILD_ERROR, SpaceStage.RUNTIME_ERROR, SpaceStage.CONFIG_ERROR, SpaceStage.NO_APP_FILE)
 _TRACEBACK = "Traceback (most recent call last)"
-_ERROR = re.compile(r"\b(?:error|exception|critical|fatal|killed)\b|Error\b", re.IGNORECASE)
+_ERROR = re.compile(r"\b(?i:error|exception|critical|fatal|killed)\b|[a-z]Error\b")
 
 
 @dataclass(frozen=True)

@@ -54,12 +54,17 @@ def until_running(api: HfApi, space: str, *, is_fresh: bool, timeout_s: float, s
             return _ended(api, space, runtime)
         if is_settled and runtime.stage != told:
             told = runtime.stage
-            say(f"[{told.lower().replace('_', ' ')}]")
+            say(f"[{stage_in_words(told)}]")
         if runtime.stage in BUILDING:
             log.show()
         if time.monotonic() - began > timeout_s:
             raise errors.StillBuilding(f"{space} is still in stage {runtime.stage} after {duration(timeout_s)}.")
         time.sleep(POLL_S)
+
+
+def stage_in_words(stage: str) -> str:
+    """A stage as people say it: "app starting"."""
+    return shown(stage).lower().replace("_", " ")
 
 
 class BuildLog:
