@@ -15,7 +15,7 @@ os.environ["ZEROKIT_HOME"] = "off"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models only wait for each other's threads on a busy machine
 
 HERE = Path(__file__).parent
-MARKED = ("unit", "hub", "emulator", "browser", "gpu")
+MARKED = ("unit", "hub", "emulator", "apps", "browser", "gpu")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -136,9 +136,9 @@ class Space:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for visitor in self._visitors.values():
-            visitor.client.close()
         self._opened.close()
+        for visitor in self._visitors.values():  # once the app is gone, no client waits for it
+            visitor.client.close()
 
     def visitor(self, name: str = "free", *, left_s: float | None = None, runs: int | None = None) -> Visitor:
         """A visitor by plan ("anonymous", "free", "pro", "team", "enterprise"), or by plan and name: "free:ann".

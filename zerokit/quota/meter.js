@@ -227,11 +227,24 @@ function recheck(value) {
   if (!value.signed_in || value.exactness !== "at most") rechecks = 0;
   else if (rechecks < 3) window.setTimeout(refresh, config.recheck_ms * 3 ** rechecks++);
 }
+// Bars of one page tell the same numbers: the newest that any of them was told. Each keeps its own price.
+const page = (window.zerokitQuota ??= new EventTarget());
+function tell(value) {
+  if (!(millis(value.as_of) > (millis(page.value?.as_of) ?? 0))) return;
+  page.value = value;
+  page.dispatchEvent(new Event("told"));
+}
+function adopt() {
+  if (!element.isConnected) return page.removeEventListener("told", adopt);
+  if (millis(page.value?.as_of) > (millis(props.value?.as_of) ?? 0)) props.value = { ...page.value, price_s: null };
+}
+
 function take() {
   const value = props.value;
   if (value && typeof value === "object") {
     const served = millis(value.as_of);
     if (served !== null && value.as_of !== taken) {
+      tell(value);
       const off = served - Date.now();
       skewMs = Math.abs(off) > 60000 ? off : 0;
       taken = value.as_of;
@@ -272,4 +285,6 @@ if (outer) {
   window.addEventListener("message", hear);
   askPlan(4);
 }
+page.addEventListener("told", adopt);
+adopt();
 take();
