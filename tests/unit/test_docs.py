@@ -24,7 +24,9 @@ import pytest
 from gradio_client import Client, handle_file
 
 import zerokit
+import zerokit.doctor
 import zerokit.emulator
+import zerokit.testing
 from zerokit import cli, embedded, errors
 from zerokit.calls import refusals
 from zerokit.quota.platform import PLANS
@@ -37,6 +39,8 @@ EMBEDDED = {"Instruct": "chat", "base": "image", "pixel-art": "image-outline"}
 """What stands for a name on the Hub, by a part of it."""
 BY_HAND = ("from_pretrained(", "load_lora_weights(")
 NOT_RUN = "<!-- not run:"
+PROMPT = r"^(?:\$ )?(?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?"
+"""What may stand before a command."""
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -201,11 +205,11 @@ def commands_in(page):
 def shown_lines(page):
     """The lines of blocks in which commands stand, as one types them."""
     shown = "\n".join(block for language in ("", "bash", "sh", "console") for _, block in blocks(page, language))
-    return [without_prompt(line) for line in shown.splitlines() if re.match(r"(\$ )?(\.venv/bin/)?\w", line)]
+    return [without_prompt(line) for line in shown.splitlines() if re.match(PROMPT + r"\w", line)]
 
 
 def without_prompt(line):
-    return re.sub(r"^(\$ )?(\.venv/bin/)?", "", line.strip())
+    return re.sub(PROMPT, "", line.strip())
 
 
 @pages
@@ -330,10 +334,13 @@ def test_the_site_has_every_page_and_fetches_nothing_from_elsewhere(site):
     assert not list(site.rglob("*.py"))
 
 
-@pytest.mark.parametrize("module", [zerokit, zerokit.emulator], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module", [zerokit, zerokit.doctor, zerokit.emulator, zerokit.testing], ids=lambda module: module.__name__
+)
 def test_every_public_name_is_in_the_reference(site, module):
     pages = "\n".join(page.read_text("utf-8") for page in (site / "reference/api").glob("*.html"))
-    for name in set(module.__all__) - {"__version__"}:
+    own = [name for name, kind in inspect.getmembers(module, inspect.isclass) if kind.__module__ == module.__name__]
+    for name in set(getattr(module, "__all__", own)) - {"__version__"}:
         home = getattr(module, name)
         assert any(f'id="{where}.{name}"' in pages for where in (module.__name__, home.__module__)), name
 
