@@ -58,7 +58,7 @@ class Case(Protocol):
 
     def estimator(self) -> Estimator: ...
 
-    def visits(self, seed: int) -> Iterable[Any]: ...
+    def visits(self, seed: int, count: int = CALLS) -> Iterable[Any]: ...
 
     def work(self, visit: Any) -> Work: ...
 
@@ -80,8 +80,8 @@ class Chats:
     def estimator(self) -> Estimator:
         return ChatDuration(pace.PARAMETERS, 2 * pace.PARAMETERS, name="stand-in", calibration=Calibration(None))
 
-    def visits(self, seed: int) -> Iterable[visits.Visit]:
-        return visits.visits(CALLS, seed, self.habits)
+    def visits(self, seed: int, count: int = CALLS) -> Iterable[visits.Visit]:
+        return visits.visits(count, seed, self.habits)
 
     def work(self, visit: visits.Visit) -> Work:
         tokens = visit.earlier_tokens + len(visit.question) + 60
@@ -116,8 +116,8 @@ class Pictures:
     def estimator(self) -> Estimator:
         return ImageDuration(pace.IMAGE_PARAMETERS, pace.IMAGE_BYTES, name="stand-in", calibration=Calibration(None))
 
-    def visits(self, seed: int) -> Iterable[image_visits.Visit]:
-        return image_visits.visits(CALLS, seed, self.habits)
+    def visits(self, seed: int, count: int = CALLS) -> Iterable[image_visits.Visit]:
+        return image_visits.visits(count, seed, self.habits)
 
     def work(self, visit: image_visits.Visit) -> Work:
         pixels = visit.width * visit.height
@@ -179,7 +179,7 @@ def run(case: Case, seed: int, first: int) -> Result:
     ratios: list[float] = []
     cuts: list[bool] = []
     warm = False
-    with _clock() as clock:
+    with hand_clock() as clock:
         for visit in case.visits(seed):
             clock.now += 10 * visit.pause_s
             if visit.after_lull:
@@ -203,10 +203,7 @@ def _call(
     granted_s = platform.granted_s(declared_s, "large", FACTOR)
     speed = math.exp(chance.gauss(0, NOISE))
     cold_s = WARM_S if warm else pace.LOADING_S * math.exp(chance.gauss(0, 0.1))
-    fixed_s = cold_s + (work.before_s + work.after_s) * speed
-    end_s = granted_s - estimator.margin_s(granted_s)
-    made = min(work.wanted, max(1, int((end_s - fixed_s) / (work.each_s * speed))))
-    used_s = fixed_s + made * work.each_s * speed
+    used_s, made = lived(work, cold_s, speed, granted_s - estimator.margin_s(granted_s))
     clock.now += used_s
     usage = Usage(declared_s, granted_s, granted_s, used_s=used_s, cold_s=cold_s, cold=not warm, ran=True)
     estimator.begin()
@@ -214,8 +211,15 @@ def _call(
     return platform.reserved_s(declared_s, "large", FACTOR), used_s, made < work.wanted
 
 
+def lived(work: Work, cold_s: float, speed: float, end_s: float = math.inf) -> tuple[float, int]:
+    """Seconds that a call holds the GPU, and the tokens or steps it makes until it ends by itself at `end_s`."""
+    fixed_s, each_s = cold_s + (work.before_s + work.after_s) * speed, work.each_s * speed
+    made = work.wanted if math.isinf(end_s) else min(work.wanted, max(1, int((end_s - fixed_s) / each_s)))
+    return fixed_s + made * each_s, made
+
+
 @contextmanager
-def _clock() -> Iterator[SimpleNamespace]:
+def hand_clock() -> Iterator[SimpleNamespace]:
     """A clock for the estimators that is moved by hand."""
     clock = SimpleNamespace(now=0.0)
     real, duration.time = duration.time, SimpleNamespace(monotonic=lambda: clock.now)  # type: ignore[attr-defined]

@@ -51,6 +51,8 @@ class Habits:
     """Standard deviation of the logarithm of an answer's length, where the question is the same."""
     talk: float = 1.0
     """Times the usual lengths."""
+    limits: tuple[int, ...] = LIMITS
+    """Of the tokens that an answer may have, each as likely."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def visits(count: int, seed: int, habits: Habits | None = None) -> Iterator[Visi
             number=number,
             question=question,
             earlier_tokens=chance.randint(300, 1_500) if chance.random() < LONG_PROMPT_SHARE else 0,
-            max_new_tokens=chance.choice(LIMITS),
+            max_new_tokens=chance.choice(habits.limits),
             natural_tokens=min(LONGEST, max(SHORTEST, round(tokens))),
             is_example=is_example,
             after_lull=after_lull,
