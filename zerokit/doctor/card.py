@@ -12,6 +12,8 @@ _BLOCK = re.compile(r"\A\ufeff?\s*---[ \t]*(?:\r\n|\r|\n)(.*?)(?:\r\n|\r|\n)---[
 """Where the Hub looks for it (`huggingface_hub/repocard.py`, REGEX_YAML_BLOCK)."""
 _FIELD = re.compile(r"^([A-Za-z_][\w-]*)[ \t]*:(.*)$")
 ZERO_GPU = "zero-a10g"
+MOST_CHARACTERS = 50_000
+"""Of a card; real ones have some hundreds."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ def parse_card(text: str) -> Card:
         problem = "README.md has no card: the Hub reads it between two lines of --- at the very top."
         return Card(text=text, problem=problem, problem_line=1)
     first = text.count("\n", 0, block.start(1)) + 1
+    if len(block[1]) > MOST_CHARACTERS:
+        return Card(text=text, problem=f"The card has more than {MOST_CHARACTERS:,} characters.", problem_line=first)
     try:
         fields = yaml.safe_load(block[1])
     except (yaml.YAMLError, ValueError, RecursionError) as exc:

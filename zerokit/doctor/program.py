@@ -109,25 +109,28 @@ class Program:
 
     def full_name(self, module: Module, node: ast.AST, scope: Function | None = None) -> str | None:
         """What a name or `a.b.c` stands for: "torch.compile", "app.generate"; None where it cannot be told."""
+        meant = self._meant(module, node, scope)
+        return None if meant is None else self._follow(meant)
+
+    def _meant(self, module: Module, node: ast.AST, scope: Function | None = None) -> str | None:
+        """The full name that stands here, before aliases are followed."""
         written = chain(node)
         if written is None:
             return None
         first, _, rest = written.partition(".")
         if scope is not None and first == "self" and rest and scope.owner:
-            return self._follow(f"{scope.owner}.{rest}")
+            return f"{scope.owner}.{rest}"
         inner = scope
         while inner is not None:
             if f"{inner.name}.{first}" in self.functions:
-                return self._follow(f"{inner.name}.{written}")
+                return f"{inner.name}.{written}"
             if first in inner.bound and first not in module.names:
                 return None
             around = module.function_around(inner.node)
             inner = self.by_node.get(around) if around is not None else None
         if first in module.names:
-            full = module.names[first] + (f".{rest}" if rest else "")
-        else:
-            full = f"{module.name}.{written}"
-        return self._follow(full)
+            return module.names[first] + (f".{rest}" if rest else "")
+        return f"{module.name}.{written}"
 
     def _follow(self, full: str) -> str:
         for _ in range(_MOST_STEPS):
@@ -151,16 +154,27 @@ class Program:
             value = self.values.get(f"{head}.{name}")
             if value is not None:
                 if isinstance(value, ast.Name | ast.Attribute) and f"{head}.{name}" not in self.changed:
-                    meant = self.full_name(module, value)
+                    meant = self._meant(module, value)
                     return full if meant is None else meant + tail
                 if isinstance(value, ast.Call) and rest:
-                    kind = self.full_name(module, value.func)
-                    return kind + tail if kind in self.classes else full
+                    kind = self._kind(module, value)
+                    return kind + tail if kind else full
                 return full
             if name in module.names and module.names[name] != f"{head}.{name}":
                 return module.names[name] + tail
             return full
         return full
+
+    def _kind(self, module: Module, call: ast.Call) -> str:
+        """The class of the Space that a call makes an object of; "" where it is none."""
+        kind = self._meant(module, call.func) or ""
+        for _ in range(_MOST_STEPS):
+            home, _, last = kind.rpartition(".")
+            other = self.by_name.get(home)
+            if kind in self.classes or other is None or other.names.get(last, kind) == kind:
+                break
+            kind = other.names[last]
+        return kind if kind in self.classes else ""
 
     def function(self, module: Module, node: ast.AST, scope: Function | None = None) -> Function | None:
         """The function of the Space that an expression stands for: a name, a lambda, or a partial of one."""

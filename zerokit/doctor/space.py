@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +25,7 @@ from .source import Module, at_import, home_of
 MOST_BYTES = 2_000_000
 """Of one file; what is larger is data."""
 MOST_MODULES = 300
+MOST_FILES = 2_000
 _MOST_NESTED = 300
 _GPU_LIBRARIES = ("torch", "diffusers", "transformers", "sentence_transformers", "peft", "accelerate")
 
@@ -194,6 +196,19 @@ def read_text(root: Path, name: str) -> str:
         raise CannotRead(f"It cannot be opened: {exc.strerror or exc}.") from exc
 
 
+def text_files(root: Path, endings: tuple[str, ...]) -> Iterator[str]:
+    """The names of the folder's files with these endings, not those in hidden folders; a limited number."""
+    seen = 0
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in ("__pycache__", "node_modules"))
+        for file in sorted(files):
+            if file.endswith(endings):
+                yield (Path(folder) / file).relative_to(root).as_posix()
+                seen += 1
+                if seen == MOST_FILES:
+                    return
+
+
 def parse(root: Path, name: str, home: str = "", is_app: bool = False) -> Module:
     """Parse a Python file of the folder.
 
@@ -208,8 +223,10 @@ def parse(root: Path, name: str, home: str = "", is_app: bool = False) -> Module
     except SyntaxError as exc:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         raise CannotRead(f"Python {version} cannot read it: {exc.msg}.", exc.lineno) from exc
-    except (ValueError, RecursionError, MemoryError) as exc:
-        raise CannotRead(f"Python cannot read it: {exc or 'it is nested too deeply'}.") from exc
+    except ValueError as exc:
+        raise CannotRead(f"Python cannot read it: {exc}.") from exc
+    except (RecursionError, MemoryError) as exc:
+        raise CannotRead("It is nested too deeply to be read.") from exc
     if _is_nested_too_deeply(tree):
         raise CannotRead("It is nested too deeply to be read.")
     return Module(name, text, tree, home, is_app)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from ..findings import Spot
 from ..rule import rule
 from ..source import is_true, keyword, line_of, text_of
-from ..space import CannotRead, Space, read_text
+from ..space import CannotRead, Space, read_text, text_files
 
 _TOKENS = {
     "a Hugging Face token": r"\bhf_[A-Za-z0-9]{30,}\b",
@@ -20,7 +18,6 @@ _TOKENS = {
     "a Google key": r"\bAIza[0-9A-Za-z_-]{35}\b",
 }
 _TEXTS = (".py", ".md", ".txt", ".toml", ".yaml", ".yml", ".json", ".env", ".ini", ".cfg", ".sh", ".ipynb", ".js")
-_MOST_FILES = 2_000
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle")
 _LOADING = ("from_pretrained", "from_single_file", "load_lora_weights", "load_textual_inversion", "load_ip_adapter")
 _EXAMPLE = "hf_" + "aB3dE6gH9jK2mN5pQ8rS1tU4vW7xY0zAbCd"
@@ -63,7 +60,7 @@ def size(text):
     right=_APP.format(token='os.environ["HF_TOKEN"]'),
 )
 def tokens(space: Space) -> Iterator[Spot]:
-    for name in _text_files(space.folder):
+    for name in text_files(space.folder, _TEXTS):
         try:
             text = read_text(space.folder, name)
         except CannotRead:
@@ -115,19 +112,6 @@ def pickles(space: Space) -> Iterator[Spot]:
             for path in given:
                 if path.lower().endswith(_PICKLES):
                     yield Spot(module.path, line_of(call), f"`{path[-60:]}` is a pickle.")
-
-
-def _text_files(root: Path) -> Iterator[str]:
-    """The names of the folder's text files, not those in hidden folders; a limited number."""
-    seen = 0
-    for folder, folders, files in os.walk(root):
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in ("__pycache__", "node_modules"))
-        for file in sorted(files):
-            if file.endswith(_TEXTS) or file.startswith(".env"):
-                yield (Path(folder) / file).relative_to(root).as_posix()
-                seen += 1
-                if seen == _MOST_FILES:
-                    return
 
 
 def _is_real(token: str) -> bool:

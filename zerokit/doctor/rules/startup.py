@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from ..findings import Spot
 from ..rule import rule
 from ..source import Module, at_import, line_of, said, text_of
-from ..space import Space
+from ..space import CannotRead, Space, read_text, text_files
 from ..startup import Start, run_through
 
 
@@ -50,7 +51,9 @@ gr.Interface(paint, "text", "image", concurrency_limit=None).launch()
 """,
 )
 def nothing_decorated(space: Space) -> Iterator[Spot]:
-    if not space.is_zero_gpu or space.gpu.is_mentioned or not space.program.modules or _is_partly_unread(space):
+    if not space.is_zero_gpu or space.gpu.is_mentioned or not space.program.modules or space.unreadable:
+        return
+    if _is_decorated_elsewhere(space):
         return
     if space.hardware or "spaces" in space.imported or (space.uses_gpu_library and _loads_models(space)):
         yield Spot(space.app_file, 1, "No function is decorated, here or in what it imports.")
@@ -222,8 +225,18 @@ _NEEDS_CUDA = {
 """What still initialises CUDA under `spaces` 0.51.3 (`zero/torch/patching.py`, `_cuda_init_raise`)."""
 
 
-def _is_partly_unread(space: Space) -> bool:
-    return any(spot.path.endswith(".py") for spot in space.unreadable)
+def _is_decorated_elsewhere(space: Space) -> bool:
+    """Whether a file that is not seen to be imported may have the decorator: it may be found in another way."""
+    known = {module.path for module in space.program.modules}
+    for name in text_files(space.folder, (".py",)):
+        if name not in known:
+            try:
+                text = read_text(space.folder, name)
+            except CannotRead:
+                return True
+            if re.search(r"\bspaces\b.*\bGPU\b|\bzerokit\b", text, re.DOTALL):
+                return True
+    return False
 
 
 def _loads_models(space: Space) -> bool:
