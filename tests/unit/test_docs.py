@@ -249,13 +249,22 @@ def test_errors_that_are_explained_exist():
     assert set(names) | {"ZeroKitError"} == {kind.__name__ for kind in every_error()}
 
 
+def troubleshooting():
+    """Title, and the rows of its table without the head, of each part of the guide that is about a title."""
+    parts = re.split(r"^##+ ", (ROOT / "docs/guides/troubleshooting.md").read_text("utf-8"), flags=re.MULTILINE)
+    for title, _, text in (part.partition("\n") for part in parts):
+        if title.startswith("ZeroGPU "):
+            rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+            yield title, rows[1:]
+
+
 def platform_refusals():
-    """Title, text and name in ZeroKit of each row of the first table in the guide."""
-    text = (ROOT / "docs/guides/troubleshooting.md").read_text("utf-8")
-    return re.findall(r"^\| \*\*(.+?)\*\*<br>(.+?) \|.*\| `(\w+)`[^|]*\|$", text, re.MULTILINE)
+    """Title, text and name in ZeroKit of each error in the guide."""
+    for title, rows in troubleshooting():
+        yield from ((title, row[0], re.match(r"`(\w+)`", row[3])[1]) for row in rows if len(row) == 4)
 
 
-@pytest.mark.parametrize(("title", "text", "name"), platform_refusals())
+@pytest.mark.parametrize(("title", "text", "name"), list(platform_refusals()))
 def test_what_the_platform_says_is_translated_as_the_guide_tells(title, text, name):
     assert type(refusals.translate(gr.Error(text, title=title))).__name__ == name
 
@@ -276,18 +285,19 @@ def shown_titles():
 
 
 def test_every_title_of_the_platform_is_explained():
-    guide = (ROOT / "docs/guides/troubleshooting.md").read_text("utf-8")
-    titles = set(shown_titles())
-    assert {title for title, _, _ in platform_refusals()} < titles
-    assert titles == set(re.findall(r"\*\*(ZeroGPU [^*]+)\*\*<br>", guide))
+    titles = [title for title, _ in troubleshooting()]
+    assert sorted(titles) == sorted(set(shown_titles()))
+    assert {title for title, _, _ in platform_refusals()} < set(titles)
 
 
 def test_what_the_guide_quotes_is_what_the_platform_says():
-    guide = (ROOT / "docs/guides/troubleshooting.md").read_text("utf-8")
     said = {str(node.value) for node in spaces_source() if isinstance(node, ast.Constant)}
-    quotes = re.findall(r"^\| (?:\*\*[^*]+\*\*<br>([^|]+)|\*\*([^*]+)\*\*) \|", guide, re.MULTILINE)
-    assert len(quotes) > 20
-    for quote in {text or log for text, log in quotes} - {"RuntimeError"}:
+    texts = {row[0] for _, rows in troubleshooting() for row in rows} - {"RuntimeError"}
+    guide = (ROOT / "docs/guides/troubleshooting.md").read_text("utf-8")
+    logged = re.findall(r"^\| \*\*([^*]+)\*\* \|", guide, re.MULTILINE)
+    assert len(texts) > 15
+    assert len(logged) > 4
+    for quote in [*texts, *logged]:
         for part in re.split(r"…|\(\d+s[^)]*\)|free ZeroGPU", quote.rstrip(".")):
             assert any(part in text for text in said), quote
 
