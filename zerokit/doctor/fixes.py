@@ -6,7 +6,6 @@ import ast
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,12 +76,13 @@ def _still_reads(path: str, text: str) -> bool:
 def _write(path: Path, text: str) -> None:
     """Put a file in the place of the old one in one step, with its rights."""
     path = path.resolve()
+    new = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=f".{path.name}.", delete=False) as new:
-            new.write(text.encode("utf-8"))
-        os.chmod(new.name, path.stat().st_mode & 0o7777)
-        os.replace(new.name, path)
+        new.write_bytes(text.encode("utf-8"))
+        new.chmod(path.stat().st_mode & 0o7777)
+        os.replace(new, path)
     except OSError as exc:
+        new.unlink(missing_ok=True)
         raise UsageError(f"{path} cannot be written: {exc.strerror or exc}.") from exc
 
 
