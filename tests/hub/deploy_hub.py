@@ -145,6 +145,8 @@ class Hub:
     faults: list[Fault] = field(default_factory=list)
     asked: list[tuple[str, str]] = field(default_factory=list)
     """Method and path of every request."""
+    tokens: set[str] = field(default_factory=set)
+    """What came in the header Authorization; "" where there was none."""
     unknown: list[tuple[str, str]] = field(default_factory=list)
     large: dict[str, int] = field(default_factory=dict)
     """Size by SHA-256 of the large files that were uploaded."""

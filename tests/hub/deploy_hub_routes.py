@@ -76,6 +76,7 @@ def app_of(hub: Hub) -> FastAPI:
     async def remember(request: Request, go_on: Callable):
         method, path = request.method, request.url.path
         hub.asked.append((method, path))
+        hub.tokens.add(request.headers.get("authorization", ""))
         for fault in hub.faults:
             if fault.times and fault.method == method and fault.path.search(path):
                 fault.times -= 1

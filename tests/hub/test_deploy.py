@@ -6,7 +6,7 @@ import os
 import re
 
 import pytest
-from deploy_hub import NEW, Stored
+from deploy_hub import Stored
 
 from zerokit.deploy import upload, wait
 
@@ -87,7 +87,7 @@ def test_secrets_and_variables_are_set_and_never_shown(hub, me, deploy, tmp_path
     assert hub.spaces["me/app"].variables == {"MODEL": "me/model", "LEVEL": "3"}
     assert "hush" not in out
     assert "me/model" not in out
-    assert f"Set the secrets A_KEY{' (again)' if is_there else ''}, OTHER" in out
+    assert f"Set the secret A_KEY{' again' if is_there else ''}\nSet the secret OTHER\n" in out
     sets = [line for line in hub.writes() if line.endswith("variables")]
     assert len(sets) == (1 if is_there else 2)
 
@@ -274,7 +274,16 @@ def test_a_fine_grained_token_for_one_space(hub, me, deploy):
     assert deploy()[0] == 0
 
 
+def test_a_dry_run_names_every_file_and_a_real_one_the_first(hub, me, deploy, folder):
+    for number in range(20):
+        (folder / f"{number:02}.txt").write_text("x")
+    _, dry, _ = deploy("--dry-run")
+    assert all(f"+ {number:02}.txt (1 byte)" in dry for number in range(20))
+    _, out, _ = deploy()
+    assert "+ 11.txt (1 byte)\n  and 11 more\n" in out
+    assert "19.txt" not in out
+
+
 def test_the_token_is_told_to_nobody(hub, me, deploy):
     _, out, err = deploy()
     assert me.token not in out + err
-    assert NEW[0] == "NO_APP_FILE"

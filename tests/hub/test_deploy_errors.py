@@ -6,7 +6,7 @@ import socket
 import types
 
 import pytest
-from huggingface_hub import SpaceHardware
+from deploy_hub import serve
 
 from zerokit.deploy import errors, wait
 
@@ -136,7 +136,7 @@ def test_the_free_cpu_needs_a_subscription(hub, me, deploy):
         (400, {"error": "This is wrong"}, errors.HubRefused, "status 400 while uploading the files"),
         (401, {"error": "Invalid credentials"}, errors.NotSignedIn, "does not take this token"),
         (403, {"error": "No rights"}, errors.NotAllowed, "does not allow it while uploading the files"),
-        (403, {"error": "Repository storage limit reached (Max: 1 GB)"}, errors.NotAllowed, "limit reached"),
+        (403, {"error": "Repository storage limit reached (Max: 1 GB)"}, errors.HubRefused, "limit reached"),
         (404, {"error": "Gone"}, errors.SpaceNotFound, "knows no Space me/app"),
         (409, {"error": "Busy"}, errors.SpaceTaken, 'It says: "Busy"'),
         (412, {"error": "A commit has happened since"}, errors.SpaceChanged, "Somebody else committed"),
@@ -332,8 +332,51 @@ def test_options_that_cannot_be(hub, me, run, folder, args, said):
     assert hub.asked == []
 
 
-def test_every_hardware_of_the_hub_is_taken(hub, me, deploy):
-    for one in SpaceHardware:
-        code, out, _ = deploy("--hardware", one.value, "--dry-run")
-        assert code == 0
-        assert f"on {one.value}" in out
+def test_a_token_with_characters_that_none_has(hub, deploy, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "мой токен")
+    assert_said(deploy(), errors.NotSignedIn, "has characters that no token has")
+    assert hub.asked == []
+
+
+def test_a_secret_that_the_app_or_the_hub_repeats_is_hidden(hub, me, deploy, tmp_path):
+    (tmp_path / "s").write_text("A_KEY=hush-hush-1")
+    space = hub.space("me/app", requested="zero-a10g", next_build=("BUILDING", "RUNTIME_ERROR"))
+    space.build_log = ["building with hush-hush-1"]
+    space.run_log = ["ValueError: the key hush-hush-1 is not one"]
+    result = deploy("--secrets", tmp_path / "s")
+    assert_said(result, errors.AppFailed, "the key *** is not one")
+    assert "building with ***" in result[1]
+    hub.fault("POST", "/secrets$", 400, {"error": "hush-hush-1 is too weak"})
+    result = deploy("--secrets", tmp_path / "s")
+    assert_said(result, errors.HubRefused, "*** is too weak", "while setting the secret A_KEY")
+    assert "hush" not in result[1] + result[2]
+
+
+def test_a_card_that_is_no_text(hub, me, deploy, folder):
+    (folder / "README.md").write_bytes(b"---\nsdk: gradio\n---\n\xff\xfe")
+    code, _, err = deploy("--force")
+    assert code == 1
+    assert "README.md" in err
+    assert "Traceback" not in err
+    assert all(not space.files.get("app.py") for space in hub.spaces.values())
+
+
+def test_a_folder_that_changes_meanwhile(hub, me, deploy, folder, monkeypatch):
+    from zerokit.deploy.upload import Deployment
+
+    run = Deployment.run
+
+    def remove_first(self):
+        (folder / "app.py").unlink()
+        run(self)
+
+    monkeypatch.setattr(Deployment, "run", remove_first)
+    assert_said(deploy(), errors.FolderError, "Was the folder changed just now?", "Done before that: made the Space.")
+
+
+def test_the_token_does_not_follow_to_another_host(hub, me, deploy):
+    with serve() as other:
+        hub.fault("GET", "/api/whoami-v2", 307, location=f"{other.url}/api/whoami-v2")
+        assert_said(deploy(), errors.NotSignedIn, "does not take this token")
+        assert other.asked == [("GET", "/api/whoami-v2")]
+        assert other.tokens == {""}

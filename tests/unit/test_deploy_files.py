@@ -144,6 +144,13 @@ def test_a_file_is_known_as_git_and_the_hub_know_it(tmp_path):
     assert file.size == len(file.path.read_bytes())
 
 
+def test_a_file_that_is_gone(tmp_path):
+    gone = files.File("app.py", tmp_path / "app.py", 5)
+    for read in (gone.git_oid, gone.sha256, lambda: leaks.check_files([gone], [])):
+        with pytest.raises(FolderError, match=r"app\.py cannot be read \(No such file or directory\)"):
+            read()
+
+
 @pytest.mark.parametrize(
     ("count", "said"),
     [

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from huggingface_hub import SpaceHardware
 from hypothesis import given
 from hypothesis import strategies as st
 
 from zerokit.deploy.files import read_folder
-from zerokit.deploy.plan import MAX_NAMED, Wanted, check_hardware, compare, named_files
+from zerokit.deploy.plan import Wanted, check_hardware, compare, named_files
 from zerokit.deploy.preflight import RemoteFile, Space
 from zerokit.deploy.variables import check_together, read_values
 from zerokit.errors import UsageError
@@ -154,13 +155,9 @@ def test_the_rest(wanted):
     assert plan.hardware
 
 
-def test_long_lists_are_cut(tmp_path):
-    for number in range(MAX_NAMED + 5):
-        (tmp_path / f"{number:02}.txt").write_text("x")
-    lines = named_files(compare(Wanted("me/app", read_folder(tmp_path)), None))
-    assert lines[0] == "+ 00.txt (1 byte)"
-    assert lines[-1] == "and 5 more"
-    assert len(lines) == MAX_NAMED + 1
+def test_files_are_named_with_their_size(wanted):
+    space = as_it_is(wanted, files={"app.py": RemoteFile("0" * 40, False, 1)})
+    assert named_files(compare(wanted, space)) == ["~ app.py (9 bytes)", "+ large.bin (50 bytes)"]
 
 
 def test_secrets_do_not_show_in_what_is_printed(tmp_path):
@@ -174,3 +171,13 @@ def test_unpaid_hardware_has_no_sleep_time(hardware):
     check_hardware(hardware, None)
     with pytest.raises(UsageError, match="--sleep-time is for hardware that is paid for"):
         check_hardware(hardware, 300)
+
+
+@pytest.mark.parametrize("hardware", [one.value for one in SpaceHardware])
+def test_all_hardware_of_the_hub_is_known(hardware):
+    check_hardware(hardware, None)
+
+
+@pytest.mark.parametrize("sleep_time_s", [1, 300, -1])
+def test_paid_hardware_has_a_sleep_time(sleep_time_s):
+    check_hardware("t4-small", sleep_time_s)

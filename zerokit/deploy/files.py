@@ -80,9 +80,12 @@ class File:
         return self._digest(hashlib.sha256())
 
     def _digest(self, digest: hashlib._Hash) -> str:
-        with self.path.open("rb") as file:
-            while block := file.read(BUFFER):
-                digest.update(block)
+        try:
+            with self.path.open("rb") as file:
+                while block := file.read(BUFFER):
+                    digest.update(block)
+        except OSError as exc:
+            raise unreadable(self.path, exc) from exc
         return digest.hexdigest()
 
 
@@ -125,10 +128,15 @@ def read_folder(path: Path, apart: Sequence[Path] = ()) -> Folder:
     try:
         files = tuple(sorted(_walk(root, left_out, never), key=lambda file: file.name))
     except OSError as exc:
-        raise FolderError(f"{exc.filename or path} cannot be read ({exc.strerror}).") from exc
+        raise unreadable(path, exc) from exc
     folder = Folder(root, files, left_out)
     _check(folder)
     return folder
+
+
+def unreadable(path: Path, exc: OSError) -> FolderError:
+    """The error for a file or folder that the system does not give."""
+    return FolderError(f"{exc.filename or path} cannot be read ({exc.strerror}).")
 
 
 def _check(folder: Folder) -> None:

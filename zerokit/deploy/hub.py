@@ -28,8 +28,14 @@ _TOKEN = re.compile(r"hf_\w{4,}")
 
 
 def connect() -> HfApi:
-    """A client of the Hub with the caller's token; without one it asks as anybody."""
+    """A client of the Hub with the caller's token; without one it asks as anybody.
+
+    Raises:
+        NotSignedIn: what is there cannot be a token.
+    """
     token = get_token() or False
+    if isinstance(token, str) and not re.fullmatch(r"[!-~]+", token):
+        raise errors.NotSignedIn("The token has characters that no token has. Was something else copied?")
     get_session().timeout = TIMEOUT_S  # the library waits without end for a Hub that never answers
     return HfApi(endpoint=settings.hub_endpoint(), token=token, library_name="zerokit", library_version=__version__)
 
@@ -95,6 +101,8 @@ def _in_words(exc: Exception, what: str, space: str) -> errors.DeployError | Non
         return errors.SpaceGated(f"{space} lets people in one by one, and this token is not among them.")
     if isinstance(exc, HfHubHTTPError):
         return _translated(exc, what, space)
+    if isinstance(exc, OSError) and exc.filename is not None:
+        return errors.FolderError(f"{shown(exc.filename)} cannot be read ({exc.strerror}).")
     if isinstance(exc, ConnectionError) and "HTTP status client error" in str(exc):  # of hf_xet
         return errors.HubRefused(f"The Hub's storage for large files refused them while {what}: {shown(exc)}.")
     if isinstance(exc, httpx.HTTPError | OfflineModeIsEnabled | ConnectionError | TimeoutError):
@@ -116,6 +124,8 @@ def _translated(exc: HfHubHTTPError, what: str, space: str) -> errors.DeployErro
         return errors.SpaceNotFound(f"The Hub knows no Space {space} that this token can see ({what}).{said}")
     if status == 402:
         return errors.PlanTooSmall(f"The Hub asks for a plan or for payment while {what}.{said}")
+    if status == 403 and "limit reached" in said:  # of the repository's size
+        return errors.HubRefused(f"The Hub does not take it while {what}.{said}")
     if status == 403:
         kind = errors.PlanTooSmall if _is_about_the_plan(said) else errors.NotAllowed
         return kind(f"The Hub does not allow it while {what}.{said}")

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 
 from zerokit.deploy.errors import SecretFound
-from zerokit.deploy.files import File
+from zerokit.deploy.files import File, unreadable
 
 MIN_VALUE = 8
 """A shorter secret would be found everywhere."""
@@ -45,7 +45,12 @@ def check_files(files: Iterable[File], values: Collection[str]) -> None:
         SecretFound: with file, line and kind of each.
     """
     known = {value.encode() for value in values if len(value) >= MIN_VALUE}
-    places = [place for file in files for place in _places(file, known)]
+    places: list[str] = []
+    for file in files:
+        try:
+            places += _places(file, known)
+        except OSError as exc:
+            raise unreadable(file.path, exc) from exc
     if places:
         more = f", and {len(places) - MAX_NAMED} more" if len(places) > MAX_NAMED else ""
         raise SecretFound(f"{'; '.join(places[:MAX_NAMED])}{more}.")

@@ -14,7 +14,6 @@ from zerokit.errors import UsageError
 from zerokit.quota.platform import ZERO_GPU
 
 UNPAID = (ZERO_GPU, SpaceHardware.CPU_BASIC.value)
-MAX_NAMED = 12
 
 
 @dataclass(frozen=True)
@@ -113,11 +112,9 @@ def check_hardware(hardware: str, sleep_time_s: int | None) -> None:
 
 
 def named_files(plan: Plan) -> list[str]:
-    """The files to upload, each with "+" for new or "~" for changed, and its size; the first MAX_NAMED of them."""
+    """The files to upload, each with "+" for new or "~" for changed, and its size."""
     there = plan.space.files if plan.space else {}
-    lines = [f"{'~' if file.name in there else '+'} {file.name} ({size_of(file.size)})" for file in plan.files]
-    more = len(lines) - MAX_NAMED
-    return lines if more <= 0 else [*lines[:MAX_NAMED], f"and {more} more"]
+    return [f"{'~' if file.name in there else '+'} {file.name} ({size_of(file.size)})" for file in plan.files]
 
 
 def _differs(file: File, there: RemoteFile | None) -> bool:

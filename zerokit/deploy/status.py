@@ -66,7 +66,7 @@ def ask_status(api: HfApi, space: str) -> Status:
     log = tail(api, space, build=is_building, lines=LOG_LINES) if token_of(api) else []
     requested = runtime.requested_hardware
     return Status(
-        space,
+        info.id,
         private=bool(info.private),
         stage=runtime.stage,
         hardware=runtime.hardware,

@@ -5,17 +5,21 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from huggingface_hub import CommitOperationAdd, HfApi
 
 from zerokit.deploy import errors
 from zerokit.deploy.files import size_of
 from zerokit.deploy.hub import NO_TOKEN, asking, shown
+from zerokit.deploy.leaks import MIN_VALUE
 from zerokit.deploy.plan import UNPAID, Plan, named_files
 from zerokit.deploy.smoke import Visit
 from zerokit.deploy.wait import SLEEPING, Say, until_running
 from zerokit.quota.platform import ZERO_GPU
 from zerokit.quota.words import duration
+
+MAX_NAMED = 12
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Step:
         text: what, as a command.
         past: what was done, for "done before that".
         act: does it.
-        details: lines below it.
+        details: lines below it; a dry run shows all, a real one MAX_NAMED.
     """
 
     text: str
@@ -62,11 +66,12 @@ class Deployment:
             kind = "private Space" if wanted.private else "Space"
             text = f"Make the {kind} {self._name} on {wanted.hardware}{self._sleep()}"
             steps.append(Step(text, "made the Space", self._make))
-        if plan.variables:
-            names = ", ".join(plan.variables)
-            steps.append(Step(f"Set the variables {names}", f"set the variables {names}", self._set_variables))
-        if wanted.secrets:
-            steps.append(Step(self._secrets(), f"set the secrets {', '.join(wanted.secrets)}", self._set_secrets))
+        for name in plan.variables:
+            steps.append(Step(f"Set the variable {name}", f"set {name}", partial(self._set_variable, name)))
+        there = plan.space.secrets if plan.space else frozenset()
+        for name in wanted.secrets:
+            text = f"Set the secret {name}{' again' if name in there else ''}"
+            steps.append(Step(text, f"set {name}", partial(self._set_secret, name)))
         if plan.files:
             size = size_of(sum(file.size for file in plan.files))
             text = f"Upload {_count(len(plan.files), 'file')}, {size}, in one commit"
@@ -89,14 +94,15 @@ class Deployment:
         """
         for step in self.steps():
             self._say(step.text)
-            for line in step.details:
+            more = len(step.details) - MAX_NAMED
+            for line in (*step.details[:MAX_NAMED], *([f"and {more} more"] if more > 0 else [])):
                 self._say(f"  {line}")
             try:
                 step.act()
-            except errors.SpaceFailed:
-                raise
+            except errors.SpaceFailed as exc:
+                raise type(exc)(self._hidden(exc.message)) from exc
             except errors.DeployError as exc:
-                raise type(exc)(f"{exc.message} {self.so_far()}") from exc
+                raise type(exc)(f"{self._hidden(exc.message)} {self.so_far()}") from exc
             if step.past:
                 self.done.append(step.past)
 
@@ -117,17 +123,19 @@ class Deployment:
             raise errors.NotSignedIn(NO_TOKEN)
         return self._api
 
+    def _hidden(self, text: str) -> str:
+        """The text without the secrets: an app or the Hub may have repeated one."""
+        for value in sorted(self.plan.wanted.secrets.values(), key=len, reverse=True):
+            if len(value) >= MIN_VALUE:
+                text = text.replace(value, "***")
+        return text
+
     def _sleep(self) -> str:
         seconds = self.plan.wanted.sleep_time_s
         if seconds is None:
             paid = self.plan.wanted.hardware not in UNPAID and (self.plan.is_new or self.plan.hardware)
             return ", which is billed by the minute and never sleeps by itself" if paid else ""
         return ", never to sleep" if seconds == -1 else f", to sleep after {duration(seconds)} without a visit"
-
-    def _secrets(self) -> str:
-        there = self.plan.space.secrets if self.plan.space else frozenset()
-        names = [f"{name} (again)" if name in there else name for name in self.plan.wanted.secrets]
-        return f"Set the secrets {', '.join(names)}"
 
     def _make(self) -> None:
         wanted = self.plan.wanted
@@ -141,27 +149,32 @@ class Deployment:
                 private=True if wanted.private else None,
             )
 
-    def _set_variables(self) -> None:
-        for name in self.plan.variables:
-            with asking(f"setting the variable {name}", self._name):
-                self.api.add_space_variable(self._name, name, self.plan.wanted.variables[name])
+    def _set_variable(self, name: str) -> None:
+        with asking(f"setting the variable {name}", self._name):
+            self.api.add_space_variable(self._name, name, self.plan.wanted.variables[name])
 
-    def _set_secrets(self) -> None:
-        for name, value in self.plan.wanted.secrets.items():
-            with asking(f"setting the secret {name}", self._name):
-                self.api.add_space_secret(self._name, name, value)
+    def _set_secret(self, name: str) -> None:
+        with asking(f"setting the secret {name}", self._name):
+            self.api.add_space_secret(self._name, name, self.plan.wanted.secrets[name])
 
     def _upload(self) -> None:
+        files = self.plan.files
+        try:
+            added = [CommitOperationAdd(file.name, file.path) for file in files]
+        except ValueError as exc:
+            raise errors.FolderError(f"{shown(exc)}. Was the folder changed just now?") from exc
         with asking("uploading the files", self._name), warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             try:
                 self.api.create_commit(
                     self._name,
-                    [CommitOperationAdd(file.name, file.path) for file in self.plan.files],
-                    commit_message=f"Deploy {_count(len(self.plan.files), 'file')} with ZeroKit",
+                    added,
+                    commit_message=f"Deploy {_count(len(files), 'file')} with ZeroKit",
                     repo_type="space",
                     parent_commit=self.plan.space.sha if self.plan.space else None,
                 )
+            except UnicodeDecodeError as exc:
+                raise errors.FolderError("README.md is not a text in UTF-8.") from exc
             except ValueError as exc:
                 if "README.md" not in str(exc):
                     raise
@@ -180,7 +193,7 @@ class Deployment:
 
     def _wait(self) -> None:
         def say(line: str) -> None:
-            self._say(f"  | {line}")
+            self._say(f"  | {self._hidden(line)}")
 
         fresh = bool(self.done)
         runtime = until_running(self.api, self._name, is_fresh=fresh, timeout_s=self._timeout_s, say=say)
