@@ -43,6 +43,9 @@ class Way(Protocol):
     def end_s(self, granted_s: float) -> float:
         """When the call ends by itself."""
 
+    def begin(self) -> None:
+        """A call is made; `observe` follows when it is over."""
+
     def observe(self, work: Work, usage: Usage, reply: Any, whole: bool) -> None:
         """Learn from a call."""
 
@@ -67,6 +70,9 @@ class ByHand:
 
     def end_s(self, granted_s: float) -> float:
         return math.inf
+
+    def begin(self) -> None:
+        """Nothing is learned."""
 
     def observe(self, work: Work, usage: Usage, reply: Any, whole: bool) -> None:
         """Nothing is learned."""
@@ -102,8 +108,10 @@ class ZeroKit:
     def end_s(self, granted_s: float) -> float:
         return granted_s - self._estimator.margin_s(granted_s)
 
-    def observe(self, work: Work, usage: Usage, reply: Any, whole: bool) -> None:
+    def begin(self) -> None:
         self._estimator.begin()
+
+    def observe(self, work: Work, usage: Usage, reply: Any, whole: bool) -> None:
         self._estimator.observe((work.asked,), {}, usage, reply, whole)
 
 
@@ -151,15 +159,12 @@ class Space:
 
         def settle(call: Call) -> None:
             whole = call.outcome == "done" and made == work.wanted
-            if call.outcome == "done":
-                cold_s = luck.cold_s if call.cold else on_paper.WARM_S
-                usage = Usage(
-                    call.declared_s, call.reserved_s, call.granted_s, used_s=call.used_s, cold_s=cold_s,
-                    cold=bool(call.cold), ran=True,
-                )  # fmt: skip
-                self.way.observe(work, usage, self.case.reply(visit, work, made), whole)
+            usage = _usage(call, luck.cold_s if call.cold else on_paper.WARM_S, whole)
+            reply = self.case.reply(visit, work, made) if call.outcome == "done" else None
+            self.way.observe(work, usage, reply, whole)
             over(Done("whole" if whole else "cut" if call.outcome == "done" else call.outcome.partition(":")[0], call))
 
+        self.way.begin()
         zero_gpu.ask(account, declared_s, begin, settle, self.app)
 
     def _held(self, work: Work, luck: Luck, cold: bool, end_s: float = math.inf) -> tuple[float, int]:
@@ -167,6 +172,25 @@ class Space:
         start_s = luck.cold_s * self.way.loading if cold else on_paper.WARM_S
         used_s, made = on_paper.lived(work, start_s, luck.speed, end_s)
         return used_s + self.way.piece_s * made, made
+
+
+def _usage(call: Call, cold_s: float, whole: bool) -> Usage:
+    """What the app learns of a call that is over, as it does from a real one."""
+    if call.cold is None:
+        return Usage(call.declared_s, call.reserved_s, call.granted_s, queued_s=call.queued_s)
+    return Usage(
+        call.declared_s,
+        call.reserved_s,
+        call.granted_s,
+        used_s=call.used_s,
+        cold_s=min(cold_s, call.used_s),
+        queued_s=call.queued_s,
+        cold=call.cold,
+        ran=True,
+        began=call.used_s > cold_s,
+        overran=not whole,
+        lost=call.outcome != "done",
+    )
 
 
 @dataclass(frozen=True)
