@@ -34,6 +34,9 @@ FILE_VERSION = 1
 LARGEST_FILE_BYTES = 16_000_000
 KEPT_CALLS = 64
 KEPT_COLD = 16
+KEPT_PROMISES = 32
+SURPRISES = 2
+"""So many of these calls were cold against all expectation: from there on every call is taken for one."""
 QUANTILE = 0.95
 RECENT = 8
 """Calls that a forecast may not fall below."""
@@ -151,7 +154,9 @@ class Cold:
     """Whether the next call has to load first, and how long that takes.
 
     A worker stays warm as long as the scheduler leaves it alone, which nobody tells us: after a pause like one that was
-    warm lately, warm is expected. A call that comes while others run needs a worker more than they have.
+    warm lately, warm is expected. A call that comes while others run needs a worker more than they have. Where other
+    Spaces want the same cards a worker can be gone at any time: after `SURPRISES` such starts nothing is expected of
+    it, until that would have been right again for long.
     """
 
     def __init__(self, prior_s: float) -> None:
@@ -161,16 +166,23 @@ class Cold:
         """What starts that were not over when their time was let expect."""
         self._pauses: list[tuple[float, bool]] = []
         self._running = 0
+        self._asked: list[tuple[float, bool]] = []
+        """Of the calls that run: when each was asked for, and whether a worker seemed to be there."""
+        self._promises: list[bool] = []
+        """Of the last calls for which one seemed to be there: whether it was gone."""
         self._there_at: list[float] = []
         """When one worker was last known to be there, when two at a time, and so on."""
 
-    def begin(self) -> None:
+    def begin(self, now: float | None = None) -> None:
         """A call begins; `observe` or `leave` ends it."""
+        if now is not None:
+            self._asked.append((now, self._seems_there(now)))
         self._running += 1
 
-    def leave(self) -> None:
+    def leave(self, asked_at: float | None = None) -> None:
         """A call ended that says nothing of its worker, or got none."""
         self._running = max(0, self._running - 1)
+        self._take(asked_at)
 
     def overran(self, seconds: float) -> None:
         """A worker had not started after so many seconds, and was ended."""
@@ -184,7 +196,9 @@ class Cold:
 
     def observe(self, now: float, asked_at: float, cold: bool, cold_s: float) -> None:
         workers = max(1, self._running)
-        self.leave()
+        if self._take(asked_at):
+            self._promises = [*self._promises, cold][-KEPT_PROMISES:]
+        self._running = max(0, self._running - 1)
         if self._there_at and workers == 1 and asked_at >= self._there_at[0]:  # of calls that overlap nothing is clear
             self._pauses = [*self._pauses, (asked_at - self._there_at[0], cold)][-KEPT_COLD:]
         self._there_at[:workers] = [now] * workers
@@ -194,14 +208,27 @@ class Cold:
 
     def forecast(self, now: float, *, cautious: bool = True) -> float:
         """Seconds to add to the work of a call made now; `cautious`: think of starts that were not over in time."""
-        if len(self._there_at) > self._running:
-            pause = now - self._there_at[self._running]
-            cold = [was for length, was in self._pauses[-6:] if length <= pause and was]
-            warm = [was for length, was in self._pauses[-6:] if length >= pause * 0.8 and not was]
-            if (warm or pause < 5.0) and not cold:
-                return 0.0
+        if self._seems_there(now) and sum(self._promises) < SURPRISES:
+            return 0.0
         seconds = 1.2 * max(self.seconds[-4:]) if self.seconds else self.prior_s
         return max(seconds, self.least_s) if cautious else seconds
+
+    def _seems_there(self, now: float) -> bool:
+        """Whether a worker should be there that nobody uses, as far as pauses tell."""
+        if len(self._there_at) <= self._running:
+            return False
+        pause = now - self._there_at[self._running]
+        cold = [was for length, was in self._pauses[-6:] if length <= pause and was]
+        warm = [was for length, was in self._pauses[-6:] if length >= pause * 0.8 and not was]
+        return bool(warm or pause < 5.0) and not cold
+
+    def _take(self, asked_at: float | None) -> bool:
+        """What seemed so when that call was asked for, and forget it; by its time, for calls end in any order."""
+        if not self._asked:
+            return False
+        nearest = min(self._asked, key=lambda one: abs(one[0] - (one[0] if asked_at is None else asked_at)))
+        self._asked.remove(nearest)
+        return nearest[1]
 
 
 class Kind:

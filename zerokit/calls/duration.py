@@ -162,7 +162,7 @@ class Linear(Estimator):
 
     def begin(self) -> None:
         with self.calibration.lock:
-            self.kind.cold.begin()
+            self.kind.cold.begin(time.monotonic())
 
     def observe(self, args: Any, kwargs: Any, usage: Usage, value: Any, finished: bool) -> None:
         with self.calibration.lock:
@@ -237,10 +237,11 @@ def _is_cut(value: Any) -> bool:
 
 def _observe_start(cold: Cold, usage: Usage) -> None:
     now = time.monotonic()
+    asked_at = now - usage.used_s - usage.queued_s
     if usage.ran and usage.began:
-        cold.observe(now, now - usage.used_s - usage.queued_s, usage.cold, usage.cold_s)
+        cold.observe(now, asked_at, usage.cold, usage.cold_s)
     else:
-        cold.leave()
+        cold.leave(asked_at)
     if usage.overran and not usage.began:
         cold.overran(usage.used_s if usage.granted_s is None else usage.granted_s)
     if usage.lost:
