@@ -230,11 +230,21 @@ def test_a_stage_that_stays_is_believed_in_the_end(hub, me, deploy, monkeypatch)
     assert deploy()[0] == 0
 
 
+class Growing(list):
+    """A log with one more line each time it is read."""
+
+    asked = 0
+
+    def __iter__(self):
+        self.asked += 1
+        return iter(self[: self.asked])
+
+
 def test_the_build_log_is_told_as_it_grows_and_once(hub, me, deploy):
-    space = hub.space("me/app", requested="zero-a10g", next_build=("BUILDING",) * 3 + ("RUNNING",))
-    space.build_log = ["one\n", "\x1b[32mtwo\x1b[0m", "hf_" + "a1B2" * 9]
+    space = hub.space("me/app", requested="zero-a10g", next_build=("BUILDING", "BUILDING", "APP_STARTING", "RUNNING"))
+    space.build_log = Growing(["one\n", "\x1b[32mtwo\x1b[0m", "hf_" + "a1B2" * 9, "never"])
     _, out, _ = deploy()
-    assert re.findall(r"\| (.*)", out) == ["[building]", "one", "two", "hf_***"]
+    assert re.findall(r"\| (.*)", out) == ["[building]", "one", "two", "hf_***", "[app starting]"]
 
 
 def test_a_log_that_cannot_be_read_is_no_reason_to_stop(hub, me, deploy):

@@ -83,7 +83,7 @@ class Deployment:
             steps.append(Step(f"Change when it sleeps{self._sleep()}", "changed when it sleeps", self._set_sleep_time))
         steps.append(Step("Wait until it runs, with its build log", "", self._wait))
         if wanted.smoke:
-            steps.append(Step(f"Call it once, as a visitor's program would: {self.price()}", "", self._smoke))
+            steps.append(Step(f"Call it once, as a visitor's program would{self._price()}", "", self._smoke))
         return steps
 
     def run(self) -> None:
@@ -110,11 +110,8 @@ class Deployment:
         """What is done, as a sentence."""
         return f"Done before that: {', '.join(self.done)}." if self.done else "Nothing was changed before that."
 
-    def price(self) -> str:
-        """What the smoke call can cost."""
-        if self.plan.wanted.hardware == ZERO_GPU:
-            return "at most one run of your ZeroGPU quota"
-        return "no quota"
+    def _price(self) -> str:
+        return ", on your own ZeroGPU quota" if self.plan.wanted.hardware == ZERO_GPU else ""
 
     @property
     def api(self) -> HfApi:

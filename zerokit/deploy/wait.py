@@ -46,16 +46,19 @@ def until_running(api: HfApi, space: str, *, is_fresh: bool, timeout_s: float, s
     log = BuildLog(api, space, say)
     began = time.monotonic()
     told = ""
-    is_settled = not is_fresh
+    is_settled, is_building = not is_fresh, False
     while True:
         runtime = _ask(api, space)
         is_settled = is_settled or runtime.stage in BUILDING + STARTING or time.monotonic() - began > SETTLE_S
+        if is_building and runtime.stage not in BUILDING:
+            log.show()  # what came at its end
+        is_building = runtime.stage in BUILDING
         if is_settled and runtime.stage not in BUILDING + STARTING:
             return _ended(api, space, runtime)
         if is_settled and runtime.stage != told:
             told = runtime.stage
             say(f"[{stage_in_words(told)}]")
-        if runtime.stage in BUILDING:
+        if is_building:
             log.show()
         if time.monotonic() - began > timeout_s:
             raise errors.StillBuilding(f"{space} is still in stage {runtime.stage} after {duration(timeout_s)}.")
