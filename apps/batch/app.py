@@ -49,9 +49,10 @@ with gr.Blocks(title="Batch", delete_cache=(86_400, 86_400)) as demo:
     file = gr.File(label="Prompts", file_types=[".txt"], type="filepath")
     button = gr.Button("Answer all", variant="primary")
     quota = ZeroQuota()
-    rows = gr.Dataframe(headers=HEAD, label="Answers", wrap=True, interactive=False)
-    table = gr.DownloadButton("Download the table")
+    rows = gr.Dataframe(headers=HEAD, label="Answers", wrap=True, column_widths=["30%", "50%", "20%"])
+    table = gr.DownloadButton("Download the table", interactive=False)
     event = button.click(answer, file, [rows, table], api_name="answer", concurrency_limit=None)
+    event.success(lambda: gr.update(interactive=True), None, table, api_visibility="private")
     quota.follow(event, price=lambda file: file and chat.batch_quote(prompts_in(file)).reserved_s, inputs=file)
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import csv
 import runpy
 from pathlib import Path
 
+import gradio as gr
 import pytest
 from conftest import START_S
 from gradio_client import Client, handle_file
@@ -149,6 +150,18 @@ def test_off_zero_gpu_it_is_a_plain_app(name, asked, monkeypatch):
     finally:
         client.close()
         demo.close(verbose=False)
+
+
+@pytest.mark.parametrize("name", ["chat", "diffusion", "lora-chat", "batch"])
+def test_a_title_is_shown_as_it_is_written(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("ZEROKIT_MODEL", "embedded")
+    templates.create(templates.choose(name, None), tmp_path / "space", title="<b>Tom & *Jerry*</b>")
+    demo = runpy.run_path(str(tmp_path / "space" / "app.py"))["demo"]
+    shown = [block.value for block in demo.blocks.values() if isinstance(block, gr.Markdown)]
+    assert demo.title == "<b>Tom & *Jerry*</b>"
+    headings = [text for text in shown if "Jerry" in text]
+    assert len(headings) == 1
+    assert "&lt;b&gt;Tom &amp; *Jerry*&lt;/b&gt;" in headings[0] or r"\<b\>Tom \& \*Jerry\*\</b\>" in headings[0]
 
 
 @pytest.mark.parametrize("name", CALLS)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import re
+from pathlib import Path
 
 import pytest
 from gradio_client.exceptions import AppError
 
+import zerokit
 from zerokit.emulator.processes import group_members
 from zerokit.errors import UsageError
 from zerokit.testing import Space
@@ -88,6 +92,18 @@ def test_who_has_called_nothing_has_no_last_call(chat):
 def test_a_visitor_that_cannot_be_is_refused(chat, name, more, said):
     with pytest.raises(ValueError, match=said):
         chat.visitor(name, **more)
+
+
+def test_the_tests_of_the_guide_pass(chat):
+    page = (Path(zerokit.__file__).parents[1] / "docs/guides/testing.md").read_text("utf-8")
+    (block,) = re.findall(r"^```python\n(import pytest\n.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    names = {"Space": Space}
+    exec(block, names)
+    tests = [value for name, value in names.items() if name.startswith("test_")]
+    assert [list(inspect.signature(test).parameters) for test in tests] == [["my_space"]] * 3
+    for test in tests:
+        chat.new_day()
+        test(chat)
 
 
 @pytest.mark.timeout(300)
