@@ -33,9 +33,9 @@ class Load:
 
     @property
     def kind(self) -> str:
-        """The class or function, as written: "FluxPipeline"."""
+        """The class, "FluxPipeline", or the function, "torch.hub.load"."""
         parts = self.what.split(".")
-        return parts[-2] if parts[-1] in _LOADERS and len(parts) > 1 else parts[-1]
+        return parts[-2] if parts[-1] in _LOADERS else self.what
 
     @property
     def has_all_written(self) -> bool:

@@ -51,6 +51,8 @@ class Program:
         self.classes: dict[str, tuple[Module, ast.ClassDef]] = {}
         self.values: dict[str, ast.expr] = {}
         """What is assigned to each variable of a module; of several, the first that is not None."""
+        self._calls: dict[ast.AST, list[tuple[ast.Call, str]]] = {}
+        self._names: dict[Function, list[Function]] = {}
         self.changed: set[str] = set()
         """Variables of modules that are assigned more than once."""
         for module in self.modules:
@@ -189,11 +191,16 @@ class Program:
         around = module.function_around(node)
         return self.by_node.get(around) if around is not None else None
 
-    def calls(self, module: Module, root: ast.AST | None = None) -> Iterator[tuple[ast.Call, str]]:
+    def calls(self, module: Module, root: ast.AST | None = None) -> list[tuple[ast.Call, str]]:
         """Every call in a module, or below a node, with the full name of what is called ("": not known)."""
-        for node in ast.walk(root if root is not None else module.tree):
-            if isinstance(node, ast.Call):
-                yield node, self.full_name(module, node.func, self.scope(module, node)) or ""
+        root = root if root is not None else module.tree
+        if root not in self._calls:
+            self._calls[root] = [
+                (node, self.full_name(module, node.func, self.scope(module, node)) or "")
+                for node in ast.walk(root)
+                if isinstance(node, ast.Call)
+            ]
+        return self._calls[root]
 
     def reached(self, start: Iterable[Function]) -> list[Function]:
         """These functions and all functions of the Space that they name, in turn."""
@@ -204,7 +211,9 @@ class Program:
             if function.name in found:
                 continue
             found[function.name] = function
-            waiting += [other for other in self._named_in(function) if other.name not in found]
+            if function not in self._names:
+                self._names[function] = list(dict.fromkeys(self._named_in(function)))
+            waiting += [other for other in self._names[function] if other.name not in found]
         return list(found.values())
 
     def named_at_import(self) -> list[Function]:

@@ -18,12 +18,12 @@ class Module:
 
     path: str
     """Relative to the Space's folder, with slashes."""
-    text: str
-    tree: ast.Module
+    text: str = field(repr=False)
+    tree: ast.Module = field(repr=False)
     home: str = ""
     """The folder that absolute imports start from: the app's own."""
     is_app: bool = False
-    names: dict[str, str] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict, repr=False)
     """What imports and plain assignments call things: their full, dotted names by the name used here."""
 
     @property
@@ -48,9 +48,18 @@ class Module:
             node = self.parents[node]
             yield node
 
+    @cached_property
+    def _functions(self) -> dict[ast.AST, Definition | None]:
+        """The innermost function around each node."""
+        found: dict[ast.AST, Definition | None] = {self.tree: None}
+        for node in ast.walk(self.tree):
+            inside = node if isinstance(node, _DEFINITIONS) else found[node]
+            found.update((child, inside) for child in ast.iter_child_nodes(node))
+        return found
+
     def function_around(self, node: ast.AST) -> Definition | None:
         """The innermost function that a node stands in."""
-        return next((n for n in self.around(node) if isinstance(n, _DEFINITIONS)), None)
+        return self._functions.get(node)
 
     def is_apart_from_zerogpu(self, node: ast.AST) -> bool:
         """Whether a node stands under a condition about ZeroGPU or the Space, so that only the author knows."""

@@ -6,9 +6,18 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from .gpu import BLOCKS, ZEROKIT_GPU
 from .program import Program
 from .source import Module, at_import, home_of, text_of
 
+_ASKS_CUDA = {
+    *("current_device", "current_stream", "device_count", "empty_cache", "get_device_capability", "get_device_name"),
+    *("get_device_properties", "init", "is_available", "is_bf16_supported", "mem_get_info", "memory_allocated"),
+    *("set_device", "synchronize", "Event", "Stream"),
+}
+"""Functions of torch.cuda that initialise CUDA, or say that there is none."""
+_DOORS = {"zerokit.blocks", "zerokit.calls.door", *ZEROKIT_GPU, *(f"zerokit.{block}" for block in BLOCKS)}
+"""What of ZeroKit imports `spaces`; the package itself and its other names do not."""
 Place = tuple[Module, ast.AST, str]
 _BRINGS_TORCH = {
     *("accelerate", "bitsandbytes", "diffusers", "kornia", "peft", "sentence_transformers", "timm", "torch"),
@@ -76,10 +85,9 @@ def _brings_spaces(program: Program, module: Module, node: ast.AST) -> bool:
         names = list(_imports_of(module, node))
         if "spaces" in names and "spaces" not in program.by_name:
             return True
-        return isinstance(node, ast.ImportFrom) and node.module == "zerokit"
+        return bool(set(names) & _DOORS) or "zerokit.*" in names
     if isinstance(node, ast.Name | ast.Attribute):
-        full = program.full_name(module, node) or ""
-        return full.startswith("zerokit.")
+        return (program.full_name(module, node) or "") in _DOORS
     return False
 
 
@@ -96,7 +104,7 @@ def _cuda_use(program: Program, module: Module, node: ast.AST) -> str:
     if not isinstance(node, ast.Call):
         return ""
     full = program.full_name(module, node.func) or ""
-    if full.startswith("torch.cuda."):
+    if full.removeprefix("torch.cuda.") in _ASKS_CUDA and full.startswith("torch.cuda."):
         return f"`{full}`"
     if isinstance(node.func, ast.Attribute):
         name = node.func.attr

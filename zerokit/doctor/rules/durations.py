@@ -253,7 +253,7 @@ def _length(space: Space, name: str) -> str:
         return "short" if task in _SHORT_TASKS else ""
     if load.what.startswith("diffusers.") and any(word in load.kind for word in _LONG):
         return "" if "Image" in load.kind and "ToVideo" not in load.kind else "long"
-    return "short" if load.kind == "SentenceTransformer" else ""
+    return "short" if load.kind.endswith(".SentenceTransformer") else ""
 
 
 def _mismatch(function: Function, estimate: Function) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from typing import TypeGuard
 
 from ..findings import Spot
 from ..models import Load, move
 from ..program import Function
 from ..rule import rule
-from ..source import keyword, line_of, said, text_of
+from ..source import Module, at_import, keyword, line_of, said, text_of
 from ..space import Space
 
 _APP = """import gradio as gr
@@ -169,6 +170,36 @@ def full_precision(space: Space) -> Iterator[Spot]:
         told = any(k.arg in ("torch_dtype", "dtype", "quantization_config", "variant") for k in load.call.keywords)
         if is_pipeline and not told and load.has_all_written and not _is_made_half(space, load):
             yield Spot(load.module.path, line_of(load.call), f"`{load.kind}` is loaded without a dtype.")
+
+
+@rule(
+    "ZK212",
+    "warning",
+    "The model is run while the Space starts",
+    why="While the Space starts there is no GPU: what is computed on cuda then is computed on the CPU, which may take "
+    "minutes, and the worker gets nothing of it.",
+    advice="Leave the trial run out. The first call of a worker is as quick as the others without it.",
+    wrong=_APP.format(before=f'{_LOAD}.to("cuda")\npipe("a trial run", num_inference_steps=1)\n', inside=""),
+    right=_GOOD,
+)
+def run_at_start(space: Space) -> Iterator[Spot]:
+    for module in space.program.modules if space.is_zero_gpu else ():
+        for node in at_import(module):
+            if not isinstance(node, ast.Call) or module.is_apart_from_zerogpu(node) or _is_captured(module, node):
+                continue
+            ran = node.func.value if _is_generate(node.func) else node.func
+            name = space.program.full_name(module, ran)
+            if name in space.models and "cuda" in said(space.program.values[name]):
+                yield Spot(module.path, line_of(node), f"`{said(ran)}` is run.")
+
+
+def _is_generate(node: ast.expr) -> TypeGuard[ast.Attribute]:
+    return isinstance(node, ast.Attribute) and node.attr == "generate"
+
+
+def _is_captured(module: Module, node: ast.AST) -> bool:
+    """Whether it stands in a `with`, as the calls do that `spaces.aoti_capture` does not let happen."""
+    return any(isinstance(outer, ast.With) for outer in module.around(node))
 
 
 def _loads_in_worker(space: Space) -> Iterator[tuple[Load, Function]]:

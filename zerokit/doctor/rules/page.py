@@ -49,9 +49,10 @@ _CONTAINERS = {"list", "dict", "set", "collections.defaultdict", "collections.de
 )
 def shared_state(space: Space) -> Iterator[Spot]:
     for function in space.in_handlers if space.is_zero_gpu else ():
-        if _is_guarded(function):
+        if _is_guarded(function) or _is_of_a_library(function.module):
             continue
-        for node, name in _changes(space, function):
+        first = {name: node for node, name in reversed(list(_changes(space, function)))}
+        for name, node in first.items():
             variable = name.rpartition(".")[2]
             yield Spot(function.module.path, line_of(node), f"`{function.label}` changes `{variable}`.")
 
@@ -147,6 +148,11 @@ def eager_examples(space: Space) -> Iterator[Spot]:
             yield Spot(event.module.path, line_of(event.call), message)
 
 
+def _is_of_a_library(module: Module) -> bool:
+    """Whether a module lies in a package beside the app, as copies of libraries do, with their own registers."""
+    return "." in module.name
+
+
 def _changes(space: Space, function: Function) -> Iterator[tuple[ast.AST, str]]:
     """Where a function changes variables of modules: their full names."""
     shared = {name for node in ast.walk(function.node) if isinstance(node, ast.Global) for name in node.names}
@@ -198,10 +204,15 @@ def _holds_model(space: Space, function: Function, node: ast.AST) -> bool:
     calls = {load.call for load in space.loads if load.module is function.module}
     for outer in function.module.around(node):
         if isinstance(outer, ast.Assign | ast.AnnAssign) and outer.value is not None:
-            return any(inner in calls for inner in ast.walk(outer.value)) or _is_first_time(function, outer)
+            made = any(inner in calls or _is_loader(inner) for inner in ast.walk(outer.value))
+            return made or _is_first_time(function, outer)
         if isinstance(outer, ast.stmt):
             return False
     return False
+
+
+def _is_loader(node: ast.AST) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr == "from_pretrained"
 
 
 def _is_first_time(function: Function, node: ast.AST) -> bool:

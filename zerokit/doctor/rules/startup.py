@@ -18,7 +18,8 @@ from ..startup import Start, run_through
     "error",
     "No function runs on the GPU",
     why="ZeroGPU hands out a GPU for the length of a decorated function, and stops a Space that has none.",
-    advice="Put `@spaces.GPU` or `@zerokit.gpu` over the function that uses the model.",
+    advice="Put `@spaces.GPU` or `@zerokit.gpu` over the function that uses the model. If the Space is for another "
+    "hardware, name that as `suggested_hardware` in the card.",
     wrong="""
 import gradio as gr
 import torch
