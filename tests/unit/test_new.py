@@ -6,6 +6,7 @@ import ast
 import itertools
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 from huggingface_hub import metadata_load
@@ -259,6 +260,24 @@ def test_an_error_says_what_happened_and_leaves_nothing(capsys, tmp_path, monkey
     assert err.startswith(title)
     assert said in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_zerokit_itself_is_bundled_with_what_it_needs(capsys, tmp_path):
+    code, out, _ = run(capsys, "gpu-function", tmp_path / "space", "--bundle")
+    assert code == 0
+    assert "(README.md, app.py, requirements.txt, zerokit/)" in out
+    package = Path(zerokit.__file__).parent
+    for name in ("__init__.py", "quota/platform.toml", "blocks/chat.py", "embedded/models/chat/model.safetensors"):
+        assert (tmp_path / "space" / "zerokit" / name).read_bytes() == (package / name).read_bytes()
+    left_out = [*(tmp_path / "space").rglob("*.pyc"), tmp_path / "space/zerokit/templates/apps"]
+    assert not any(file.exists() for file in left_out)
+    lines = (tmp_path / "space" / "requirements.txt").read_text().splitlines()
+    wanted = [Requirement(line) for line in lines if not line.startswith("#")]
+    names = [one.name for one in wanted]
+    assert len(names) == len(set(names))
+    assert {"torch", "transformers", "diffusers", "peft", "accelerate", "safetensors"} <= set(names)
+    assert not {"zerokit", "spaces", "gradio", "pytest"} & set(names)
+    assert str(wanted[0]) == "torch==2.11.0"
 
 
 def test_the_wheel_holds_the_templates_where_the_package_looks_for_them():

@@ -25,6 +25,9 @@ def new(
         typer.Option(metavar="OWNER/NAME", help="A chat model, an image model or an adapter on the Hub."),
     ] = None,
     title: Annotated[str | None, typer.Option(help="What the Space is called.")] = None,
+    bundle: Annotated[
+        bool, typer.Option("--bundle", help="Put ZeroKit itself into the folder, as no package index has it yet.")
+    ] = False,
 ) -> None:
     """Make a Space from a template: chat, diffusion, lora-chat, lora-diffusion, gpu-function, quota-component, studio
     or batch."""
@@ -36,8 +39,8 @@ def new(
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # what it warns of at import concerns nobody here
     name, folder = _named(template, to, model)
     choice = choose(name, model)
-    files = create(choice, folder, title=title)
-    _report(choice, folder, files)
+    files = create(choice, folder, title=title, bundled=bundle)
+    _report(choice, folder, files, bundle)
 
 
 def _named(template: str, to: Path | None, model: str | None) -> tuple[str, Path]:
@@ -55,9 +58,9 @@ def _named(template: str, to: Path | None, model: str | None) -> tuple[str, Path
     return AUTO, Path(template)
 
 
-def _report(choice: Choice, folder: Path, files: list[Path]) -> None:
+def _report(choice: Choice, folder: Path, files: list[Path], bundled: bool) -> None:
     """What was made, and what to do next."""
-    made = ", ".join(file.name for file in files)
+    made = ", ".join([*(file.name for file in files), *(["zerokit/"] if bundled else [])])
     typer.echo(f"{folder}: {choice.template.what} ({made})")
     if choice.model is not None:
         base = "" if choice.model.base is None else f", an adapter for {choice.model.base}"

@@ -13,6 +13,7 @@ from huggingface_hub import metadata_load, metadata_save
 from zerokit.engines.source import EMBEDDED
 from zerokit.errors import RequestError, UsageError
 
+from . import bundle
 from .catalogue import folder
 from .choosing import Choice, Model
 
@@ -25,16 +26,17 @@ _TURNING = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Signs that change the order in which others are shown."""
 
 
-def create(choice: Choice, to: Path, *, title: str | None = None) -> list[Path]:
+def create(choice: Choice, to: Path, *, title: str | None = None, bundled: bool = False) -> list[Path]:
     """Write a Space, and nothing over what is there.
 
     Args:
         choice: the template and its model.
         to: a folder that is empty or not there yet.
         title: of the Space; None: the template's.
+        bundled: put ZeroKit itself into the folder, instead of asking for it in requirements.txt.
 
     Returns:
-        The files, in the order of their names.
+        The template's files, in the order of their names.
 
     Raises:
         RequestError: the title cannot be one.
@@ -50,7 +52,9 @@ def create(choice: Choice, to: Path, *, title: str | None = None) -> list[Path]:
         app = _with_title(app, card["title"], wanted)
         card["title"] = wanted
     files |= {"app.py": app.encode(), "README.md": readme.encode()}
-    _write(to, files)
+    if bundled:
+        files["requirements.txt"] = bundle.requirements(files["requirements.txt"].decode()).encode()
+    _write(to, files | (bundle.files() if bundled else {}))
     metadata_save(to / "README.md", card)
     return [to / name for name in sorted(files)]
 
@@ -119,6 +123,7 @@ def _write(to: Path, files: dict[str, bytes]) -> None:
             some = ", ".join(there[:3])
             raise UsageError(f"{to} is not empty ({some}). Nothing was written: choose a new folder.")
         for name, content in files.items():
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
             with (to / name).open("xb") as file:
                 file.write(content)
     except OSError as exc:
