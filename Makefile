@@ -28,8 +28,9 @@ lint: $(VENV)/.dev ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: $(VENV)/.dev ## these documents as a site, from site/index.html on
+docs: $(VENV)/.dev ## these documents as a site, in site
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "Open site/index.html. Its search needs a server: $(BIN)/python -m http.server --directory site"
 
 screenshots: $(VENV)/.browser ## the pictures in docs/images
 	$(BIN)/python docs/screenshots.py
