@@ -215,7 +215,21 @@ def test_the_client_is_offline(hub, me, deploy, monkeypatch):
     assert_said(deploy(), errors.HubUnreachable, "OfflineModeIsEnabled")
 
 
-@pytest.mark.parametrize("body", [["a list"], {"name": None, "orgs": "all"}, {"auth": []}, {"orgs": [1, {"name": 2}]}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        ["a list"],
+        {"name": None, "orgs": "all"},
+        {"auth": []},
+        {"orgs": [1, {"name": 2}]},
+        {"name": "me", "orgs": 5},
+        {"name": "me", "orgs": [{"name": "crew", "plan": ["team"]}]},
+        {"name": "me", "auth": "token"},
+        {"name": "me", "auth": {"accessToken": "token"}},
+        {"name": "me", "auth": {"accessToken": {"role": "fineGrained", "fineGrained": []}}},
+        {"name": "me", "auth": {"accessToken": {"role": "fineGrained", "fineGrained": {"scoped": [{}]}}}},
+    ],
+)
 def test_an_answer_that_is_not_the_hubs(hub, me, deploy, body):
     hub.fault("GET", "/api/whoami-v2", 200, body)
     code, _, err = deploy()
@@ -380,3 +394,34 @@ def test_the_token_does_not_follow_to_another_host(hub, me, deploy):
         assert_said(deploy(), errors.NotSignedIn, "does not take this token")
         assert other.asked == [("GET", "/api/whoami-v2")]
         assert other.tokens == {""}
+
+
+ODD = [[], {}, "text", 1, [1, [2]], {"stage": 7, "id": 3, "files": [], "token": []}, {"a": {"value": 1}}]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/whoami-v2"),
+        ("GET", "/api/spaces/me/app$"),
+        ("GET", "/runtime$"),
+        ("GET", "/tree/main$"),
+        ("GET", "/variables$"),
+        ("GET", "/secrets$"),
+        ("GET", "/api/spaces$"),
+        ("POST", "/preupload/"),
+        ("POST", "/commit/"),
+        ("POST", "/validate-yaml"),
+        ("GET", "/logs/build$"),
+    ],
+)
+def test_answers_of_any_shape_end_in_words(hub, me, deploy, monkeypatch, method, path):
+    monkeypatch.setattr(wait, "SETTLE_S", 0.0)
+    for body in ODD:
+        hub.spaces.clear()
+        hub.space("me/app", requested="cpu-basic", next_build=("RUNNING",))
+        hub.faults.clear()
+        hub.fault(method, path, 200, body)
+        code, _, err = deploy()
+        assert code in (0, 1)
+        assert bool(err) is (code == 1)

@@ -62,7 +62,6 @@ class Space:
     hardware: str | None = None
     """What it runs on, or has been asked to."""
     sleep_time_s: int | None = None
-    host: str | None = None
     files: Mapping[str, RemoteFile] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
     secrets: frozenset[str] = frozenset()
@@ -76,8 +75,11 @@ def ask_account(api: HfApi) -> Account:
         NotAllowed: it may only read.
     """
     with asking("asking whose token this is", "the account"):
-        me = api.whoami()
-        name = str(me["name"])
+        return _account_of(api.whoami())
+
+
+def _account_of(me: Mapping[str, Any]) -> Account:
+    name = str(me["name"])
     token = (me.get("auth") or {}).get("accessToken") or {}
     role = token.get("role")
     orgs = [org for org in me.get("orgs") or () if isinstance(org, dict) and org.get("name")]
@@ -94,7 +96,7 @@ def ask_account(api: HfApi) -> Account:
 
 
 def _plan_of(org: Mapping[str, Any]) -> str | None:
-    """ "team", "enterprise", "" for none; None where the Hub does not say or says something new."""
+    """The plan of an organisation; "" for none; None where the Hub does not say or says something new."""
     if org.get("isEnterprise"):
         return "enterprise"
     if "plan" not in org:
@@ -128,7 +130,6 @@ def ask_space(api: HfApi, name: str) -> Space | None:
         stage=runtime.stage,
         hardware=runtime.requested_hardware or runtime.hardware,
         sleep_time_s=runtime.sleep_time,
-        host=info.host,
         files={entry.path: RemoteFile.of(entry) for entry in tree if hasattr(entry, "blob_id")},
     )
 
