@@ -355,6 +355,12 @@ def test_every_public_name_is_in_the_reference(site, module):
         assert any(f'id="{where}.{name}"' in pages for where in (module.__name__, home.__module__)), name
 
 
+def test_examples_in_docstrings_are_shown_as_code(site):
+    """A section that is called Example instead of Examples becomes a quotation within quotations."""
+    for page in (site / "reference/api").glob("*.html"):
+        assert "<blockquote" not in page.read_text("utf-8"), page.name
+
+
 def test_the_page_of_the_command_line_says_what_the_commands_say():
     spec = importlib.util.spec_from_file_location("docs_cli", ROOT / "docs/cli.py")
     script = importlib.util.module_from_spec(spec)

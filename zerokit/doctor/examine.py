@@ -22,7 +22,7 @@ def examine(folder: str | Path) -> Report:
     Raises:
         UsageError: the folder holds no Space.
 
-    Example:
+    Examples:
         >>> report = examine("my-space")
         >>> [finding.code for finding in report.errors]
     """
