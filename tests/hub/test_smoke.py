@@ -54,7 +54,7 @@ def test_a_space_is_called_and_its_host_never_sees_the_token(space, me, run, fol
     host = space(greet, private=private)
     code, out, err = run("deploy", folder, "--space", "me/app")
     assert (code, err) == (0, "")
-    assert "Call it once, as a visitor's program would, on your own ZeroGPU quota" in out
+    assert "Call its first endpoint that needs nothing but text, on your own ZeroGPU quota" in out
     assert '/greet(name="Hello")' in out
     assert "It answered." in out
     assert host.calls == ["/greet"]
@@ -121,6 +121,7 @@ def client(hub):
         ({"/a": {"parameters": [{"parameter_name": "x", "type": {"type": "number"}}]}}, None),
         ({"/a": {"parameters": [{"parameter_name": "x", "type": {}}]}}, None),
         ({"/a": {"parameters": []}}, "/a()"),
+        ({"/clear_all": {"parameters": []}, "/Delete": {"parameters": []}}, None),
         ({"/a": {"parameters": [{"parameter_name": "x", "parameter_has_default": True}]}}, "/a()"),
         (
             {

@@ -7,6 +7,7 @@ The caller's token goes to the Hub only. For it the Hub gives a pass that is goo
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Mapping
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from zerokit.deploy.hub import asking, shown
 
 TIMEOUT_S = 180.0
 TEXT = "Hello"
+_TAKES_AWAY = re.compile(r"delete|remove|clear|reset|drop|purge|undo|stop|cancel", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,16 @@ class Call:
 
 
 def choose(info: Mapping[str, Any]) -> Call | None:
-    """The first endpoint that needs nothing but text; None when there is none.
+    """The first endpoint that needs nothing but text, and does not sound as if it took something away.
+
+    None when there is none.
 
     Args:
         info: what `gradio_client.Client.view_api` tells.
     """
     for endpoint, about in info.get("named_endpoints", {}).items():
+        if _TAKES_AWAY.search(endpoint):
+            continue
         needed = [one for one in about.get("parameters", ()) if not one.get("parameter_has_default")]
         if all((one.get("type") or {}).get("type") == "string" for one in needed):
             return Call(endpoint, {one["parameter_name"]: TEXT for one in needed})
@@ -60,24 +66,12 @@ class Visit:
         self._space = space
         if not host.startswith("https://" if api.endpoint.startswith("https://") else "http"):
             raise errors.SmokeFailed(f'{space} runs, but the Hub gives no safe address for it ("{shown(host)}").')
-        self._client = self._connect(host, _cookies(api, space, host))
-        self.call = choose(self._client.view_api(print_info=False, return_format="dict"))
-
-    def _connect(self, host: str, cookies: dict[str, str]) -> Any:
-        from gradio_client import Client
-
+        cookies = _cookies(api, space, host)
         try:
-            # False, not None: with None it sends the saved token to the host.
-            return Client(
-                host,
-                token=False,
-                httpx_kwargs={"cookies": cookies, "timeout": TIMEOUT_S},
-                verbose=False,
-                analytics_enabled=False,
-                download_files=False,
-            )
+            self._client = _client(host, cookies)
+            self.call = choose(self._client.view_api(print_info=False, return_format="dict"))
         except Exception as exc:  # the network, the proxy, an app that is none: all mean that it does not answer
-            raise _silent(self._space, host, exc) from exc
+            raise _silent(space, host, exc) from exc
 
     def make(self) -> None:
         """Make the call.
@@ -101,6 +95,19 @@ class Visit:
     def close(self) -> None:
         """Leave."""
         self._client.close()
+
+
+def _client(host: str, cookies: dict[str, str]) -> Any:
+    from gradio_client import Client
+
+    return Client(
+        host,
+        token=False,  # with None it would send the saved token to the host
+        httpx_kwargs={"cookies": cookies, "timeout": TIMEOUT_S},
+        verbose=False,
+        analytics_enabled=False,
+        download_files=False,
+    )
 
 
 def _cookies(api: HfApi, space: str, host: str) -> dict[str, str]:

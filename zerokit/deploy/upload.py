@@ -83,7 +83,7 @@ class Deployment:
             steps.append(Step(f"Change when it sleeps{self._sleep()}", "changed when it sleeps", self._set_sleep_time))
         steps.append(Step("Wait until it runs, with its build log", "", self._wait))
         if wanted.smoke:
-            steps.append(Step(f"Call it once, as a visitor's program would{self._price()}", "", self._smoke))
+            steps.append(Step(f"Call its first endpoint that needs nothing but text{self._price()}", "", self._smoke))
         return steps
 
     def run(self) -> None:
