@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -53,6 +54,16 @@ def test_warnings_alone_end_with_0(tmp_path, capsys):
 def test_markup_in_a_file_is_shown_as_it_is(tmp_path, capsys):
     _, out, _ = run(capsys, write(tmp_path, requirements__txt="spaces[red]==0.1\n"))
     assert "`spaces[red]==0.1` pins it." in out
+
+
+def test_a_terminal_is_not_told_to_do_anything(tmp_path, capsys):
+    write(tmp_path, requirements__txt="spaces @ https://example.org/\x1b[31m\x07x==1\n")
+    (tmp_path / os.fsdecode(b"\xff\x1b.txt")).write_text("token = " + "hf_" + "Qw3rTy7uIoPa5sDfGhJkLzXcVbNm1234AB\n")
+    code, out, _ = run(capsys, tmp_path)
+    assert code == 1
+    assert "error ZK501  ??.txt:1\n" in out
+    assert "\x1b" not in out
+    assert json.loads(run(capsys, tmp_path, "--json")[1])["errors"] >= 1
 
 
 def test_the_folder_is_this_one_unless_it_is_named(tmp_path, capsys, monkeypatch):

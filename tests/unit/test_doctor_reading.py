@@ -90,6 +90,15 @@ def test_an_app_that_cannot_be_read(tmp_path, app, line, said):
     assert line is None or finding.line == line
 
 
+NEWER = ["type Pair = tuple[int, int]\n", "def first[T](a: list[T]) -> T:\n    return a[0]\n", "f'{d['a']}'\n"]
+
+
+@pytest.mark.parametrize("source", NEWER)
+def test_what_only_a_newer_python_can_read_is_not_called_wrong(tmp_path, source):
+    assert codes(write(tmp_path, app__py=source + APP)) == []
+    assert codes(write(tmp_path, app__py=f"import newer\n{APP}", **{"newer.py": source})) == []
+
+
 def test_an_empty_app_is_no_app_for_the_gpu(tmp_path):
     assert codes(write(tmp_path, app__py="")) == ["ZK201"]
 

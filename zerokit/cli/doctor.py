@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def doctor(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="The Space's folder.")] = Path("."),
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The Space's folder.")] = Path("."),
     fix: Annotated[bool, typer.Option("--fix", help="Mend what can be mended safely, and say what was.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
     explain: Annotated[str | None, typer.Option(metavar="CODE", help="Say what a rule is about, and end.")] = None,
@@ -33,7 +33,7 @@ def doctor(
     report = examine(folder)
     if as_json:
         told = {"fixes": [vars(one) for one in fixes]} if fix else {}
-        typer.echo(json.dumps({**report.as_dict(), **told}, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps({**report.as_dict(), **told}, indent=2))
     else:
         for one in fixes:
             typer.echo(f"Mended {one.path} ({one.code}): {one.what}.")
@@ -62,21 +62,26 @@ def _explain(code: str, alone: bool) -> None:
 def _show(report: Report) -> None:
     from rich.console import Console
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False)
     for finding in report.findings:
         _show_one(console, finding)
-    console.print(_summary(report), markup=False)
+    console.print(_summary(report), markup=False, soft_wrap=True)
 
 
 def _show_one(console: Console, finding: Finding) -> None:
+    from rich.padding import Padding
     from rich.text import Text
 
     colour = "red" if finding.severity == "error" else "yellow"
-    head = f"{finding.severity} {finding.code}"
-    console.print(Text.assemble((head, f"bold {colour}"), "  ", (finding.place, "bold")))
-    console.print(Text(f"  {finding.message}"))
-    console.print(Text(f"  {finding.why}", style="dim"))
-    console.print(Text(f"  {finding.advice}{' --fix does it.' if finding.fixable else ''}\n"))
+    head = Text.assemble((f"{finding.severity} {finding.code}", f"bold {colour}"), "  ", (finding.place, "bold"))
+    console.print(head, soft_wrap=True)
+    advice = f"{finding.advice}{' --fix does it.' if finding.fixable else ''}"
+    for text, style in ((finding.message, ""), (finding.why, "dim"), (advice, "")):
+        if console.is_terminal:
+            console.print(Padding(Text(text, style), (0, 0, 0, 2)))
+        else:
+            console.print(Text(f"  {text}"), soft_wrap=True)
+    console.print()
 
 
 def _summary(report: Report) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from .findings import Finding, Report, Spot
+from .findings import Finding, Report, Spot, printable
 from .rule import Rule, all_rules
 from .space import CannotRead, read_space, read_text
 
@@ -40,7 +40,7 @@ def _finding(rule: Rule, spot: Spot) -> Finding:
         rule.severity,
         spot.path,
         spot.line,
-        spot.message,
+        printable(spot.message),
         rule.why,
         spot.advice or rule.advice,
         spot.fixable,

@@ -38,7 +38,13 @@ class Finding:
     @property
     def place(self) -> str:
         """Path and line, as editors open them."""
-        return self.path if self.line is None else f"{self.path}:{self.line}"
+        path = printable(self.path)
+        return path if self.line is None else f"{path}:{self.line}"
+
+
+def printable(text: str) -> str:
+    """A text from a file without what a terminal would act on, or could not show."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 @dataclass(frozen=True)

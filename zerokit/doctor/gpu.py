@@ -152,8 +152,8 @@ def _is_gpu(program: Program, module: Module, node: ast.AST) -> bool:
 
 
 def _mentions(program: Program, module: Module) -> bool:
-    """Whether a module names the decorator, or imports a package that may."""
-    imported = any(full.startswith(("zerokit.", "spaces.")) for full in module.names.values())
+    """Whether a module names the decorator, or imports parts of ZeroKit that do."""
+    imported = any(full.startswith(("zerokit.blocks.", "zerokit.calls.")) for full in module.names.values())
     return imported or any(_is_gpu(program, module, node) for node in ast.walk(module.tree))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import sys
 import warnings
 from collections import deque
@@ -27,6 +28,8 @@ MOST_BYTES = 2_000_000
 MOST_MODULES = 300
 MOST_FILES = 2_000
 _MOST_NESTED = 300
+_NEWER = re.compile(r"""^\s*type \w+.*=|^\s*(?:async )?(?:def|class) \w+\[|\b[fF][rR]?["']""")
+"""What Python 3.12 allows and 3.11 does not: `type X = ...`, `def f[T]`, quotes of one kind inside of an f-string."""
 _GPU_LIBRARIES = ("torch", "diffusers", "transformers", "sentence_transformers", "peft", "accelerate")
 
 
@@ -48,6 +51,8 @@ class Space:
     app_file: str
     program: Program
     unreadable: tuple[Spot, ...] = ()
+    is_newer: bool = False
+    """Whether a module is left out because it may be written for a newer Python than this one."""
 
     @cached_property
     def gpu(self) -> GPU:
@@ -152,7 +157,9 @@ def read_space(folder: str | Path) -> Space:
         raise UsageError(f"{root} is not a Space: it has neither a README.md with a card nor an app.py.")
     requirements = parse_requirements(_read(root, "requirements.txt", unreadable) or "")
     modules = _read_modules(root, app_file, unreadable) if card.get("sdk") in ("", "gradio") else []
-    return Space(root, card, requirements, app_file, Program(modules), tuple(unreadable))
+    certain = [spot for spot in unreadable if not _may_be_newer(root, spot)]
+    is_newer = len(certain) < len(unreadable)
+    return Space(root, card, requirements, app_file, Program(modules), tuple(certain), is_newer)
 
 
 def _read(root: Path, name: str, unreadable: list[Spot]) -> str | None:
@@ -230,6 +237,15 @@ def parse(root: Path, name: str, home: str = "", is_app: bool = False) -> Module
     if _is_nested_too_deeply(tree):
         raise CannotRead("It is nested too deeply to be read.")
     return Module(name, text, tree, home, is_app)
+
+
+def _may_be_newer(root: Path, spot: Spot) -> bool:
+    """Whether a line that this Python cannot read may be right in a newer one."""
+    if sys.version_info >= (3, 12) or not spot.path.endswith(".py") or "cannot read it" not in spot.message:
+        return False
+    lines = read_text(root, spot.path).splitlines()
+    line = lines[spot.line - 1] if spot.line and spot.line <= len(lines) else ""
+    return bool(_NEWER.search(line))
 
 
 def _is_nested_too_deeply(tree: ast.AST) -> bool:

@@ -11,9 +11,9 @@ from .program import Program
 from .source import Module, at_import, home_of, text_of
 
 _ASKS_CUDA = {
-    *("current_device", "current_stream", "device_count", "empty_cache", "get_device_capability", "get_device_name"),
-    *("get_device_properties", "init", "is_available", "is_bf16_supported", "mem_get_info", "memory_allocated"),
-    *("set_device", "synchronize", "Event", "Stream"),
+    *("current_device", "current_stream", "default_stream", "device_count", "get_device_capability"),
+    *("get_device_name", "get_device_properties", "init", "is_available", "is_bf16_supported", "mem_get_info"),
+    *("set_device", "synchronize", "Stream"),
 }
 """Functions of torch.cuda that initialise CUDA, or say that there is none."""
 _DOORS = {"zerokit.blocks", "zerokit.calls.door", *ZEROKIT_GPU, *(f"zerokit.{block}" for block in BLOCKS)}

@@ -95,8 +95,8 @@ def lazy_global(space: Space) -> Iterator[Spot]:
     "ZK209",
     "warning",
     '`device_map="auto"`',
-    why="It asks how much memory each device has, and while a ZeroGPU Space starts that is not the card's: parts "
-    "of the model may land on the CPU or the disk, where hooks move them in every call.",
+    why="It places layers by the memory that it finds, and while a ZeroGPU Space starts that is the whole card's, of "
+    "which a call has half. Elsewhere parts of the model may land on the CPU or the disk, and are moved in every call.",
     advice='Say `device_map="cuda"`, or `.to("cuda")` after loading.',
     wrong="""
 import spaces

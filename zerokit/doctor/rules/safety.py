@@ -15,7 +15,6 @@ _TOKENS = {
     "an OpenAI key": r"\bsk-(?:proj-)?[A-Za-z0-9_-]{32,}\b",
     "a GitHub token": r"\b(?:ghp|gho|ghs)_[A-Za-z0-9]{36}\b|\bgithub_pat_[A-Za-z0-9_]{60,}\b",
     "an AWS key": r"\bAKIA[0-9A-Z]{16}\b",
-    "a Google key": r"\bAIza[0-9A-Za-z_-]{35}\b",
 }
 _TEXTS = (".py", ".md", ".txt", ".toml", ".yaml", ".yml", ".json", ".env", ".ini", ".cfg", ".sh", ".ipynb", ".js")
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle")

@@ -54,7 +54,7 @@ gr.Interface(paint, "text", "image", concurrency_limit=None).launch()
 def nothing_decorated(space: Space) -> Iterator[Spot]:
     if not space.is_zero_gpu or space.gpu.is_mentioned or not space.program.modules or space.unreadable:
         return
-    if _is_decorated_elsewhere(space):
+    if space.is_newer or _is_decorated_elsewhere(space):
         return
     if space.hardware or "spaces" in space.imported or (space.uses_gpu_library and _loads_models(space)):
         yield Spot(space.app_file, 1, "No function is decorated, here or in what it imports.")
@@ -219,10 +219,7 @@ def cuda_at_start(space: Space) -> Iterator[Spot]:
                     yield Spot(module.path, line_of(node), f"`{full}` needs a GPU.")
 
 
-_NEEDS_CUDA = {
-    f"torch.cuda.{name}"
-    for name in ("init", "set_device", "Stream", "Event", "CUDAGraph", "current_stream", "default_stream")
-}
+_NEEDS_CUDA = {f"torch.cuda.{name}" for name in ("init", "set_device", "Stream", "current_stream", "default_stream")}
 """What still initialises CUDA under `spaces` 0.51.3 (`zero/torch/patching.py`, `_cuda_init_raise`)."""
 
 
