@@ -84,6 +84,7 @@ def test_oauth_routes_come_with_the_bar_where_the_space_has_oauth(monkeypatch):
     demo, _ = an_app()
     assert demo.expects_oauth
     assert list(demo.get_api_info()["named_endpoints"]) == ["/run"]
+    assert str(Path(gr.__file__).parent) not in json.dumps(demo.get_config_file(), default=str)
     with gr.Blocks(analytics_enabled=False) as demo:
         gr.LoginButton()
         ZeroQuota()

@@ -1,8 +1,10 @@
-"""How many events may wait in Gradio's queue."""
+"""How many events may wait in Gradio's queue, and that each says how it ended."""
 
 from __future__ import annotations
 
 import gradio as gr
+
+from zerokit.blocks.wordless import give_words
 
 WAITING = 1_000
 """Events of all visitors that may wait at a time."""
@@ -16,3 +18,4 @@ def let_wait(blocks: gr.Blocks) -> None:
     is the platform's business.
     """
     blocks.queue(max_size=WAITING)
+    give_words()

@@ -216,8 +216,9 @@ class ZeroQuota(gr.HTML, metaclass=NoStubFile):  # type: ignore[misc]
         root.load(self._on_load, None, self, concurrency_limit=None, **_QUIET)
         self.refresh(self._on_refresh, self, self, concurrency_limit=None, **_QUIET)
         if self._can_sign_in() and not root.expects_oauth:
-            # Gradio serves /login/huggingface and keeps sessions only where a LoginButton is in the Blocks.
-            button = gr.LoginButton(visible=False)
+            # Gradio serves /login/huggingface and keeps sessions only where a LoginButton is in the Blocks. Its icon
+            # would bring a path of this machine into the page.
+            button = gr.LoginButton(visible=False, icon=None)
             button.load_event_to_attach = None
 
     def _can_sign_in(self) -> bool:

@@ -1,0 +1,34 @@
+"""An event that fails says so, whatever it failed of, and nothing of what went wrong inside."""
+
+import gradio as gr
+import pytest
+from gradio import queueing, utils
+
+from zerokit.blocks import wordless
+from zerokit.blocks.waiting import let_wait
+
+
+@pytest.fixture
+def gradio(monkeypatch):
+    """Gradio as it was before any block of ours."""
+    monkeypatch.setattr(queueing, "error_payload", wordless._of_gradio)
+    monkeypatch.setattr(utils, "error_payload", wordless._of_gradio)
+
+
+@pytest.mark.usefixtures("gradio")
+def test_a_block_gives_words_to_what_gradio_has_none_for():
+    error = ValueError("Cannot move /home/someone/secret.txt")
+    assert queueing.error_payload(error, False)["error"] is None
+    let_wait(gr.Blocks(analytics_enabled=False))
+    for said in (queueing.error_payload(error, False), utils.error_payload(None, False)):
+        assert said["title"] == "This did not work"
+        assert "try again" in said["error"]
+        assert "secret" not in str(said)
+
+
+@pytest.mark.usefixtures("gradio")
+def test_what_is_said_to_visitors_stays():
+    let_wait(gr.Blocks(analytics_enabled=False))
+    said = queueing.error_payload(gr.Error("Too long.", title="No", print_exception=False), False)
+    assert (said["title"], said["error"]) == ("No", "Too long.")
+    assert queueing.error_payload(ValueError("shown to developers"), True)["error"] == "shown to developers"

@@ -1,0 +1,30 @@
+"""Failures that nobody has words for: an event still says that it failed, and what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gradio import queueing, utils
+
+TITLE = "This did not work"
+TEXT = (
+    "The app could not do this with what it was sent; its log says why. Reload the page and try again. "
+    "A program finds what each endpoint takes under “Use via API”."
+)
+_of_gradio = utils.error_payload
+
+
+def give_words() -> None:
+    """Let every event of this program that fails say so.
+
+    Of what is not raised for visitors Gradio (6.31, `utils.error_payload`) tells a program `null` and a page a bare
+    "Error", as when a file was never uploaded or an input has another type. The text of such an exception is not for
+    visitors: it may hold paths.
+    """
+    queueing.error_payload = utils.error_payload = error_payload
+
+
+def error_payload(error: BaseException | None, show_error: bool) -> dict[str, Any]:
+    """What the event answers: what Gradio says, or else that it failed."""
+    content: dict[str, Any] = _of_gradio(error, show_error)
+    return content if content.get("error") else {**content, "error": TEXT, "title": TITLE, "visible": True}
