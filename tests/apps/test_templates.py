@@ -18,6 +18,7 @@ from PIL import Image
 
 from zerokit import templates
 from zerokit.doctor import examine
+from zerokit.errors import RequestError
 from zerokit.quota.platform import PLANS
 from zerokit.testing import Space
 
@@ -150,6 +151,19 @@ def test_off_zero_gpu_it_is_a_plain_app(name, asked, monkeypatch):
     finally:
         client.close()
         demo.close(verbose=False)
+
+
+def test_the_price_of_a_batch_grows_with_its_file_and_is_what_is_reserved(monkeypatch):
+    monkeypatch.setenv("ZEROKIT_MODEL", "embedded")
+    chat = runpy.run_path(str(templates.folder("batch") / "app.py"))["chat"]
+    assert chat.batch_quote(["What is a run?"]).reserved_s is None  # off ZeroGPU
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+    monkeypatch.setattr("zerokit.calls.function.factor", lambda: 1.5)
+    monkeypatch.setattr("zerokit.calls.function.default_size", lambda: None)
+    few, many = (chat.batch_quote(["What is a run?"] * rows) for rows in (1, 64))
+    assert 1 <= few.reserved_s < many.reserved_s
+    with pytest.raises(RequestError):
+        chat.batch_quote([""])
 
 
 @pytest.mark.parametrize("name", ["chat", "diffusion", "lora-chat", "batch"])

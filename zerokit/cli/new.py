@@ -18,7 +18,9 @@ AUTO = "auto"
 
 
 def new(
-    template: Annotated[str, typer.Argument(metavar="[TEMPLATE]", help="Which one; `auto`: the one for --model.")],
+    template: Annotated[
+        str, typer.Argument(metavar="TEMPLATE", help="Which one. Without it, or with `auto`, the one for --model.")
+    ],
     to: Annotated[Path | None, typer.Argument(metavar="DIR", help="The folder to make.")] = None,
     model: Annotated[
         str | None,
