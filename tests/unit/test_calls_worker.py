@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import threading
 import time
+import weakref
 
 import pytest
 import torch
 
 import zerokit
-from zerokit.calls import worker
+from zerokit.calls import lane, worker
 from zerokit.calls.call import Call
 from zerokit.calls.deadline import declared_for_work, margin_s
 from zerokit.calls.parcel import unwrap, wrap
@@ -103,6 +105,61 @@ def test_what_is_granted_covers_the_work_and_the_margin(size, factor):
         if declared > 1:
             less = platform.granted_s(declared - 1, size, factor)
             assert less - margin_s(less) < work_s
+
+
+@pytest.fixture
+def in_worker(monkeypatch):
+    """As in a worker's process, whose thread for functions ends with the test."""
+    monkeypatch.setattr(worker, "_main_pid", 0)
+    monkeypatch.setattr(worker, "_served", False)
+    monkeypatch.setattr(lane, "_lane", None)
+    yield
+    lane._lane.jobs.put(None)
+
+
+def test_a_worker_computes_in_one_thread_in_which_every_call_finds_what_the_others_set_up(in_worker):
+    """What CUDA's libraries set up, they keep with the thread: on a card a new one for each call costs seconds."""
+
+    def fail():
+        raise ValueError
+
+    def threads():
+        yield threading.get_ident()
+
+    first, *_, one = serve(threading.get_ident)
+    assert (first.cold, unwrap(one.value) != threading.get_ident()) == (True, True)
+    assert serve(fail)[-1].failure is not None
+    *_, other = serve(threads)
+    assert (other.cold, unwrap(other.value)) == (False, unwrap(one.value))
+
+
+def test_calls_in_one_thread_leave_each_other_nothing(in_worker):
+    class Heavy:
+        pass
+
+    held = []
+
+    def compute():
+        torch.set_grad_enabled(False)
+        zerokit.progress(1, 2)
+        heavy = Heavy()
+        held.append(weakref.ref(heavy))
+        return torch.is_grad_enabled()
+
+    assert unwrap(serve(compute)[-1].value) is False
+    final = serve(lambda: torch.is_grad_enabled())[-1]
+    assert (unwrap(final.value), final.progress.done) == (True, None)
+    gc.collect()
+    assert held[0]() is None
+
+
+def test_a_new_process_has_a_thread_of_its_own(in_worker, monkeypatch):
+    serve(lambda: 1)
+    before = lane._lane
+    monkeypatch.setattr(lane.os, "getpid", lambda: before.pid + 1)
+    serve(lambda: 1)
+    assert lane._lane is not before
+    before.jobs.put(None)
 
 
 def test_an_unknown_function_is_said():

@@ -83,6 +83,11 @@ class Timing:
         expected = GROWTH * min(seconds, LONGEST_S) / float(np.dot(shape, x))
         self.least = np.maximum(self.least, shape * expected)
 
+    def knows_without(self, name: str) -> bool:
+        """Whether a call was seen that had nothing of this feature: only then can its part be told from the rest."""
+        at = self.names.index(name)
+        return any(not x[at] for x, _ in self.calls)
+
     def restore(self, rows: Sequence[Sequence[float]], least: Sequence[float] = ()) -> None:
         """Take over calls as a file has them: the features and last the seconds; and the least that is expected."""
         if len(least) == len(self.names):

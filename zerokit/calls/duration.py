@@ -27,6 +27,11 @@ MAX_FEATURES = 8
 """An exact fit looks at all subsets of them."""
 COLD_START_S = 2.0
 """Starting a worker, before any weights; an assumption, corrected by the first cold start."""
+FIRST_CALL = "first call"
+"""The feature of a worker's first call, which loads the libraries and the kernels that it computes with; the name is
+none that an argument can have."""
+FIRST_CALL_S = 1.5
+"""How much longer such a call takes than the same one later; an assumption, corrected by the first of them."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +143,7 @@ class Linear(Estimator):
             raise UsageError(
                 f"An estimate grows with at most {MAX_FEATURES - 1} arguments, not with {len(self.prior) - 1}."
             )
+        self.prior[FIRST_CALL] = FIRST_CALL_S
         self.cold_s, self.name = _checked(cold_s), name
         self._calibration = calibration
         self._signature: inspect.Signature | None = None
@@ -151,12 +157,13 @@ class Linear(Estimator):
 
     def estimate(self, args: Any, kwargs: Any, *, size: str | None, factor: float | None) -> Estimate:
         with self.calibration.lock:
-            kind = self.kind
-            cold_s = kind.cold.forecast(time.monotonic())
-            work_s = cold_s + kind.timing.forecast(self.features(args, kwargs))
+            kind, now = self.kind, time.monotonic()
+            cold_s = kind.cold.forecast(now)
+            first = {FIRST_CALL: float(cold_s > 0 or not kind.timing.knows_without(FIRST_CALL))}
+            work_s = cold_s + kind.timing.forecast({**self.features(args, kwargs), **first})
             # What only may be needed refuses nobody: a call that gets less still shows how long it takes.
-            shortest_s = kind.timing.forecast(self.least_features(args, kwargs), cautious=False)
-            least_s = min(work_s, shortest_s + kind.cold.forecast(time.monotonic(), cautious=False))
+            shortest_s = kind.timing.forecast({**self.least_features(args, kwargs), **first}, cautious=False)
+            least_s = min(work_s, shortest_s + kind.cold.forecast(now, cautious=False))
         declared, least = (declared_for_work(s, size, factor, self.margin_s) for s in (work_s, least_s))
         return Estimate(declared, least)
 
@@ -176,7 +183,9 @@ class Linear(Estimator):
             self.calibration.save()
 
     def _observe_work(self, kind: Kind, args: Any, kwargs: Any, usage: Usage, value: Any, finished: bool) -> None:
-        asked, did = self.features(args, kwargs), self.observed_features(args, kwargs, value)
+        first = {FIRST_CALL: float(usage.cold)}
+        asked, did = {**self.features(args, kwargs), **first}, self.observed_features(args, kwargs, value)
+        did = did and {**did, **first}
         overran = usage.overran or _is_cut(value)
         if overran and did in (None, asked):  # how much of it was done, nobody knows
             kind.timing.overran(asked, usage.work_s)
@@ -199,7 +208,10 @@ class Linear(Estimator):
             bound.apply_defaults()
             values = {**dict(bound.arguments), **bound.kwargs}
         first = args[0] if args else next(iter(values.values()), None)
-        return {"call": 1.0, **{key: _units(key, values, first) for key in self.prior if key != "call"}}
+        return {
+            "call": 1.0,
+            **{key: _units(key, values, first) for key in self.prior if key not in ("call", FIRST_CALL)},
+        }
 
     def least_features(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, float]:
         """Units of the shortest call that is still of use."""
@@ -220,7 +232,7 @@ class Learned(Linear):
 
     def __init__(self, name: str, *, calibration: Calibration | None = None) -> None:
         wall_s = platform.granted_s(platform.DEFAULT_DECLARED_S) / 1.5  # the padding of a first call
-        super().__init__(wall_s - COLD_START_S, name=name, calibration=calibration)
+        super().__init__(wall_s - COLD_START_S - FIRST_CALL_S, name=name, calibration=calibration)
 
     def estimate(self, args: Any, kwargs: Any, *, size: str | None, factor: float | None) -> Estimate:
         with self.calibration.lock:

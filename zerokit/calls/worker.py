@@ -19,6 +19,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 from .. import control as controls
@@ -35,6 +36,7 @@ from ..errors import (
     ZeroKitError,
 )
 from ..requests import Ended
+from . import lane
 from .call import HEARTBEAT_S, Call, Failure, Signal
 from .deadline import margin_s
 from .page import is_gradio_error
@@ -77,7 +79,7 @@ def work(call: Call) -> Iterator[Signal]:
     cold, _served = in_worker and not _served, True
     started_at = time.monotonic()
     control = Control(_deadline(call, started_at))
-    body = _Body(call, control)
+    body = _Body(call, control, in_worker)
     signals = _Signals(started_at, cold, control)
     overdue_at = control.deadline + LATE_SHARE * _margin_s(call)
     yield signals.beat()
@@ -115,10 +117,10 @@ def _margin_s(call: Call) -> float:
 
 
 class _Body:
-    """The function, in a thread."""
+    """The function, in a thread: in a worker always the same one."""
 
-    def __init__(self, call: Call, control: Control) -> None:
-        self.call, self.control = call, control
+    def __init__(self, call: Call, control: Control, in_worker: bool) -> None:
+        self.call, self.control, self._in_worker = call, control, in_worker
         self.done = threading.Event()
         self.value: Any = None
         self.error: BaseException | None = None
@@ -127,10 +129,13 @@ class _Body:
         self.poisoned = False
         context = copy_context()
         context.run(controls.enter, control)
-        self._thread = threading.Thread(target=context.run, args=(self._run,), name="zerokit-call", daemon=True)
+        self._job = partial(context.run, self._run)
 
     def start(self) -> None:
-        self._thread.start()
+        if self._in_worker:
+            lane.run(self._job)
+        else:
+            threading.Thread(target=self._job, name="zerokit-call", daemon=True).start()
 
     def _run(self) -> None:
         try:
