@@ -50,9 +50,9 @@ class Case:
 
 
 CHATS = (
-    Case("long, greedy", {"tokens": 256, "temperature": 0.0}, 256, 5, ({"tokens": 16}, {"tokens": 64})),
-    Case("long, sampled", {"tokens": 256, "temperature": 0.7}, 256, 4),
-    Case("short, greedy", {"tokens": 16, "temperature": 0.0}, 16, 12),
+    Case("long, greedy", {"tokens": 160, "temperature": 0.0}, 160, 5, ({"tokens": 16}, {"tokens": 64})),
+    Case("long, sampled", {"tokens": 160, "temperature": 0.7}, 160, 4),
+    Case("short, greedy", {"tokens": 16, "temperature": 0.0}, 16, 10),
 )
 PICTURES = (
     Case("one, 20 steps", {"images": 1, "steps": 20}, 1, 6, ({"steps": 1}, {"steps": 10})),
@@ -75,34 +75,46 @@ Ask = Callable[..., Held | None]
 class Pair:
     """Two apps that do the same, and what they made that was not the same."""
 
-    def __init__(self, ours: Ask, theirs: Ask, difference: Callable[[Any, Any], str | None]) -> None:
-        self.ways = {"by hand": theirs, "ZeroKit": ours}
-        self._difference = difference
+    def __init__(
+        self, z: ZeroGPU, apps: Sequence[Asked], ours: Ask, theirs: Ask, difference: Callable[[Any, Any], str | None]
+    ) -> None:
+        self.ways = {"ZeroKit": ours, "by hand": theirs}
+        self._z, self._apps, self._difference = z, dict(zip(self.ways, apps, strict=True)), difference
         self.same = 0
         self.differences: list[str] = []
 
     def row(self, case: Case, quick: bool) -> list[str]:
         """The figures of one case, as `_columns` names them."""
         for settings in case.warm_up:
-            for ask in self.ways.values():
-                ask(**{**case.settings, **settings})
+            for name in self.ways:
+                self._ask(name, {**case.settings, **settings})
         found: dict[str, list[Timed]] = {name: [] for name in self.ways}
         for number in range(1 + (2 if quick else case.pairs)):  # the first pair does not count
-            order = list(self.ways) if number % 2 else list(reversed(self.ways))
-            made = {name: _timed(self.ways[name], {**case.settings, "seed": number}) for name in order}
+            order = list(reversed(self.ways)) if number % 2 else list(self.ways)
+            made = {name: self._ask(name, {**case.settings, "seed": number}) for name in order}
             whole = {name: timed for name, timed in made.items() if timed is not None and not timed.held.call.cold}
             if number and len(whole) == len(made):
-                self._compare(whole, sampled=bool(case.settings.get("temperature")))
+                self._compare([whole["ZeroKit"], whole["by hand"]], sampled=bool(case.settings.get("temperature")))
                 for name, timed in whole.items():
                     found[name].append(timed)
         if not found["ZeroKit"]:
             raise SystemExit(f"No pair of warm and whole calls: {case.name}.")
-        return _figures(case, found["by hand"], found["ZeroKit"])
+        figures = _figures(case, found["by hand"], found["ZeroKit"])
+        report.say(f"{time.strftime('%H:%M:%S')} {' | '.join(figures)}")
+        return figures
 
-    def _compare(self, whole: dict[str, Timed], *, sampled: bool) -> None:
+    def _ask(self, name: str, settings: dict[str, Any]) -> Timed | None:
+        timed = _timed(self.ways[name], settings)
+        if timed is None:
+            call = self._z.calls[-1] if self._z.calls else None
+            said = [line for line in self._apps[name].app.log().splitlines() if "DEBUG" not in line]
+            report.say("\n".join([f"{name}: {settings} was not whole. {call}", *said[-12:]]))
+        return timed
+
+    def _compare(self, whole: Sequence[Timed], *, sampled: bool) -> None:
         if sampled:
             return
-        difference = self._difference(*(timed.held.made for timed in whole.values()))
+        difference = self._difference(*(timed.held.made for timed in whole))
         if difference is None:
             self.same += 1
         else:
@@ -141,7 +153,13 @@ def _chats(*, quick: bool) -> None:
             held = theirs.call(QUESTION, "", tokens, temperature, 0.95, 50, 1.0)
             return held and _with(held, held.made.strip())
 
-        pair = Pair(ask_ours, ask_theirs, lambda one, two: None if one == two else f"{one[:60]!r}, {two[:60]!r}")
+        pair = Pair(
+            z,
+            (ours, theirs),
+            ask_ours,
+            ask_theirs,
+            lambda one, two: None if one == two else f"{one[:60]!r}, {two[:60]!r}",
+        )
         rows = [pair.row(case, quick) for case in CHATS]
         report.table(f"Chats, {_size(model)} in fp16, warm calls: median (middle half)", _columns("tokens/s"), rows)
         pair.say_what_differed()
@@ -165,7 +183,7 @@ def _images(*, quick: bool) -> None:
             held = theirs.call(**_asked(images, steps, seed))
             return held and _with(held, [file["image"] for file in held.made])
 
-        pair = Pair(ask_ours, ask_theirs, _difference)
+        pair = Pair(z, (ours, theirs), ask_ours, ask_theirs, _difference)
         rows = [pair.row(case, quick) for case in PICTURES]
         title = f"Pictures of {SIDE}x{SIDE}, {_size(model)} in fp16, warm calls: median (middle half)"
         report.table(title, _columns("pictures/s"), rows)

@@ -37,13 +37,16 @@ def used_bytes() -> int:
 class Apps:
     """Running apps of one emulator."""
 
-    def __init__(self, z: ZeroGPU, files: Sequence[Path], folder: Path, env: dict[str, str] | None = None) -> None:
+    def __init__(self, z: ZeroGPU, files: Sequence[Path], folder: Path) -> None:
         self.z, self._folder = z, folder
-        env = {"ZEROKIT_HOME": "off", "GRADIO_TEMP_DIR": str(folder / "gradio"), **(env or {})}
         with ThreadPoolExecutor(len(files)) as pool:
-            started = pool.map(lambda file: z.run(file, env=env, timeout_s=READY_S), files)
+            started = pool.map(self._start, files)
         self.running: dict[str, App] = dict(zip((file.stem for file in files), started, strict=True))
         self._clients: dict[tuple[str, str], Client] = {}
+
+    def _start(self, file: Path) -> App:
+        env = {"ZEROKIT_HOME": str(self._folder / file.stem), "GRADIO_TEMP_DIR": str(self._folder / "gradio")}
+        return self.z.run(file, env=env, timeout_s=READY_S)
 
     def client(self, app: str, visitor: str = "pro") -> Client:
         key = app, visitor
@@ -67,5 +70,8 @@ class Apps:
         return self.z.calls[-1]
 
     def close(self) -> None:
+        """Leave what the apps printed beside the other files of the tests."""
+        for name, app in self.running.items():
+            (self._folder / f"{name}.log").write_text(app.log(), encoding="utf-8")
         for client in self._clients.values():
             client.close()

@@ -15,7 +15,7 @@ PROMPT = "a red circle on a white background"
 
 @pytest.fixture(scope="module")
 def apps(scratch):
-    with ZeroGPU("pro", gpus=len(FILES)) as z:
+    with ZeroGPU("pro", gpus=len(FILES), record=scratch / "calls.jsonl") as z:
         apps = Apps(z, FILES, scratch)
         yield apps
         apps.close()

@@ -13,7 +13,7 @@ from zerokit.emulator import ZeroGPU
 
 @pytest.fixture(scope="module")
 def functions(scratch):
-    with ZeroGPU("pro", gpus=1) as z:
+    with ZeroGPU("pro", gpus=1, record=scratch / "calls.jsonl") as z:
         apps = Apps(z, [APPS / "functions.py"], scratch)
         yield apps
         apps.close()

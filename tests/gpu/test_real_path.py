@@ -16,7 +16,7 @@ SLACK_BYTES = 2**30
 @pytest.fixture(scope="module")
 def plain(scratch):
     before = used_bytes()
-    with ZeroGPU("pro", gpus=1) as z:
+    with ZeroGPU("pro", gpus=1, record=scratch / "calls.jsonl") as z:
         apps = Apps(z, [APPS / "plain.py"], scratch)
         yield apps
         apps.close()

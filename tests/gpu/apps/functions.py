@@ -6,18 +6,18 @@ import time
 import gradio as gr
 import torch
 
-import zerokit
+from zerokit import gpu, progress  # before anything lies on the card: it brings `spaces`
 
 table = torch.arange(1024.0).to("cuda")
 CHUNK = 2**31
 
 
-@zerokit.gpu(duration=20)
+@gpu(duration=20)
 def look() -> dict:
     return {"sum": float(table.sum()), "allocated": torch.cuda.memory_allocated(), "pid": os.getpid()}
 
 
-@zerokit.gpu(duration=20)
+@gpu(duration=20)
 def fill() -> int:
     """More than there is, piece by piece, and all of it held until the end."""
     held = []
@@ -25,25 +25,25 @@ def fill() -> int:
         held.append(torch.ones(CHUNK, dtype=torch.uint8, device="cuda"))
 
 
-@zerokit.gpu(duration=20)
+@gpu(duration=20)
 def too_large() -> int:
     """More than there is, at once."""
     total = torch.cuda.get_device_properties(0).total_memory
     return torch.empty(2 * total, dtype=torch.uint8, device="cuda").numel()
 
 
-@zerokit.gpu(duration=20)
+@gpu(duration=20)
 def out_of_bounds() -> float:
     """A fault of the card's own, after which nothing runs in that process any more."""
     return float(table[torch.full((4,), 10**6, device="cuda")].sum())
 
 
-@zerokit.gpu(duration=20)
+@gpu(duration=20)
 def tensors() -> dict:
     return {"table": table[:3], "deep": [{"half": table[1:3].half()}]}
 
 
-@zerokit.gpu(duration=lambda seconds, declared: declared)
+@gpu(duration=lambda seconds, declared: declared)
 def busy(seconds: float, declared: float) -> int:
     """Work in many small pieces, and say how far it is."""
     rounds, ends_at = 0, time.monotonic() + seconds
@@ -52,11 +52,11 @@ def busy(seconds: float, declared: float) -> int:
         square = (square @ square).clamp(max=1.0)
         torch.cuda.synchronize()
         rounds += 1
-        zerokit.progress(rounds, made=rounds)
+        progress(rounds, made=rounds)
     return rounds
 
 
-@zerokit.gpu(duration=2)
+@gpu(duration=2)
 def deaf() -> int:
     """Work that hears nothing: neither of Stop nor of its deadline."""
     torch.cuda._sleep(int(60 * 1.5e9))
