@@ -25,6 +25,7 @@ def test_a_new_space_is_made_filled_and_waited_for(hub, me, deploy, folder):
     assert {"README.md", "app.py", "requirements.txt"} <= set(space.files)
     assert space.files["app.py"].content == (folder / "app.py").read_bytes()
     assert re.findall(r"\| (.*)", out) == ["[building]", *space.build_log, "[app starting]"]
+    assert "me (Free account) hosts 0 of 2 ZeroGPU Spaces." in out
     assert out.rstrip().endswith(f"{hub.url}/spaces/me/app")
 
 

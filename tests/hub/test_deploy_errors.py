@@ -123,7 +123,9 @@ def test_an_organisation_without_a_plan(hub, me, deploy):
 
 def test_a_plan_that_is_not_told_is_left_to_the_hub(hub, me, deploy):
     me.orgs["crew"] = {"role": "write"}
-    assert_said(deploy(space="crew/app"), errors.PlanTooSmall, "limited to 0")
+    result = deploy(space="crew/app")
+    assert_said(result, errors.PlanTooSmall, "limited to 0")
+    assert "does not tell the plan of crew" in result[1]
 
 
 def test_the_free_cpu_needs_a_subscription(hub, me, deploy):

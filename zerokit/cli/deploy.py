@@ -127,7 +127,7 @@ def _preflight(api: HfApi, wanted: Wanted, *, force: bool) -> Space | None:
         space = ask_settings(api, space)
     if wanted.hardware == ZERO_GPU and (space is None or space.hardware != ZERO_GPU):
         try:
-            check_room(api, account, name)
+            _say(check_room(api, account, name))
         except PlanTooSmall as exc:
             if not force:
                 raise

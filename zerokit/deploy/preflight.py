@@ -164,8 +164,8 @@ def check_may_write(api: HfApi, account: Account, name: str, space: Space | None
     raise errors.NotAllowed(f"There is no Space {name}, and the token of {account.name} cannot make it: {may}.{hint}")
 
 
-def check_room(api: HfApi, account: Account, name: str) -> None:
-    """Refuse one ZeroGPU Space more than the plan hosts. Facts: platform.toml, `hosts`.
+def check_room(api: HfApi, account: Account, name: str) -> str:
+    """Refuse one ZeroGPU Space more than the plan hosts; else say how many there are. Facts: platform.toml, `hosts`.
 
     Raises:
         PlanTooSmall: the plan hosts none, or there are as many already.
@@ -173,7 +173,7 @@ def check_room(api: HfApi, account: Account, name: str) -> None:
     owner = name.partition("/")[0]
     plan = account.plans.get(owner)
     if plan is None:
-        return
+        return f"The Hub does not tell the plan of {owner}, and so not how many ZeroGPU Spaces it may host."
     label, hosts = ("without a plan", 0) if plan == "" else (PLANS[plan].label, PLANS[plan].hosts)
     if not hosts:
         raise errors.PlanTooSmall(f"{owner} is an organisation {label}, which hosts no ZeroGPU Spaces.")
@@ -185,6 +185,7 @@ def check_room(api: HfApi, account: Account, name: str) -> None:
             f"{owner} ({label}) has {len(others)} ZeroGPU Spaces already, and its plan hosts {hosts}: "
             f"{shown(', '.join(sorted(others)))}. Move one to cpu-basic, or delete it on its page."
         )
+    return f"{owner} ({label}) hosts {len(others)} of {hosts} ZeroGPU Spaces."
 
 
 def _is_on_zero_gpu(runtime: Any) -> bool:
