@@ -115,6 +115,14 @@ def test_a_module_that_is_imported_is_read(tmp_path):
     assert only(tmp_path).place == "broken.py:1"
 
 
+def test_zerokit_in_the_folder_is_read_as_zerokit(tmp_path):
+    own = {"zerokit/__init__.py": "from .blocks.chat import ZeroChat\n", "zerokit/blocks/chat.py": "def ZeroChat(:"}
+    app = "from zerokit import ZeroChat, ZeroQuota\n\nZeroChat('a/b', trust_remote_code=True).launch()\n"
+    assert codes(write(tmp_path, app__py=app, **own)) == ["ZK502"]
+    alone = "import gradio\nfrom zerokit import ZeroQuota\n\nZeroQuota(sign_in=False)\n"
+    assert codes(write(tmp_path, app__py=alone, **own, **{"zerokit/gpu.py": "import spaces\nspaces.GPU"})) == ["ZK201"]
+
+
 def test_modules_that_import_each_other_are_read_once(tmp_path):
     one, other = f"import other\nfrom other import x\n{APP}\ny = x\n", "import app\nfrom app import y\nx = y\nz = x\n"
     assert codes(write(tmp_path, app__py=one, **{"other.py": other})) == []

@@ -27,6 +27,9 @@ MOST_BYTES = 2_000_000
 """Of one file; what is larger is data."""
 MOST_MODULES = 300
 MOST_FILES = 2_000
+BUNDLED = "zerokit"
+"""ZeroKit's own folder, which `zerokit new --bundle` puts beside an app: no part of what the Space's author wrote."""
+_NOT_ITS_OWN = ("__pycache__", "node_modules", BUNDLED)
 _MOST_NESTED = 300
 _NEWER = re.compile(r"""^\s*type \w+.*=|^\s*(?:async )?(?:def|class) \w+\[|\b[fF][rR]?["']""")
 """What Python 3.12 allows and 3.11 does not: `type X = ...`, `def f[T]`, quotes of one kind inside of an f-string."""
@@ -207,7 +210,7 @@ def text_files(root: Path, endings: tuple[str, ...]) -> Iterator[str]:
     """The names of the folder's files with these endings, not those in hidden folders; a limited number."""
     seen = 0
     for folder, folders, files in os.walk(root):
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in ("__pycache__", "node_modules"))
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in _NOT_ITS_OWN)
         for file in sorted(files):
             if file.endswith(endings):
                 yield (Path(folder) / file).relative_to(root).as_posix()
@@ -294,6 +297,8 @@ def _imported_files(root: Path, module: Module) -> list[str]:
 def _files_of(root: Path, home: str, dotted: str) -> list[str]:
     """The files that importing `a.b` runs: a/__init__.py and a/b.py, as far as they are there."""
     parts = dotted.split(".")
+    if parts[0] == BUNDLED:
+        return []
     prefix = f"{home}/" if home else ""
     files = []
     for end in range(1, len(parts) + 1):
