@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from zerokit import __version__
+from zerokit.cli.bench import bench
 from zerokit.cli.demo import demo
 from zerokit.cli.deploy import deploy
 from zerokit.cli.dev import dev
@@ -30,6 +31,7 @@ app.command()(new)
 app.command()(doctor)
 app.command()(deploy)
 app.command()(status)
+app.command()(bench)
 
 
 def _show_version(wanted: bool) -> None:
