@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from .source import Definition, Module, at_import, chain, home_of, imports
@@ -50,11 +50,11 @@ class Program:
         self.functions: dict[str, Function] = {}
         self.classes: dict[str, tuple[Module, ast.ClassDef]] = {}
         self.values: dict[str, ast.expr] = {}
-        """What is assigned to each variable of a module; of several, the first that is not None."""
-        self._calls: dict[ast.AST, list[tuple[ast.Call, str]]] = {}
-        self._names: dict[Function, list[Function]] = {}
+        """What is assigned to each variable of a module; of several, the first that is no constant."""
         self.changed: set[str] = set()
         """Variables of modules that are assigned more than once."""
+        self._calls: dict[ast.AST, list[tuple[ast.Call, str]]] = {}
+        self._names: dict[Function, list[Function]] = {}
         for module in self.modules:
             self._define(module, module.tree, module.name, "")
             self._name(module)
@@ -63,7 +63,7 @@ class Program:
     def _define(self, module: Module, around: ast.AST, prefix: str, owner: str) -> None:
         for node in ast.iter_child_nodes(around):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                name = f"{prefix}.{node.name}"
+                name = self._free(f"{prefix}.{node.name}", node)
                 self.functions[name] = Function(module, node, name, owner)
                 self._define(module, node, name, "")
             elif isinstance(node, ast.ClassDef):
@@ -76,6 +76,17 @@ class Program:
                 self._define(module, node, name, "")
             else:
                 self._define(module, node, prefix, owner)
+
+    def _free(self, name: str, node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+        """The name of a function that is defined again: one with a decorator keeps it, else the last has it."""
+        before = self.functions.get(name)
+        if before is None:
+            return name
+        if getattr(before.node, "decorator_list", []) and not node.decorator_list:
+            return f"{name}@{node.lineno}"
+        aside = f"{name}@{before.node.lineno}"
+        self.functions[aside] = replace(before, name=aside)
+        return name
 
     def _name(self, module: Module) -> None:
         for imported, bound, full in imports(module.tree, module.package):

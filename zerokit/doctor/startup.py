@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from .gpu import BLOCKS, ZEROKIT_GPU
 from .program import Program
-from .source import Module, at_import, home_of, text_of
+from .source import Module, at_import, home_of, keyword, text_of
 
 _ASKS_CUDA = {
     *("current_device", "current_stream", "default_stream", "device_count", "get_device_capability"),
@@ -112,4 +112,7 @@ def _cuda_use(program: Program, module: Module, node: ast.AST) -> str:
             return "`.cuda()`"
         if name == "to" and any((text_of(arg) or "").startswith("cuda") for arg in node.args):
             return '`.to("cuda")`'
+    for name in ("device", "device_map"):
+        if (text_of(keyword(node, name)) or "").startswith("cuda"):
+            return f'`{name}="cuda"`'
     return ""
