@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .findings import Finding, Report, Spot, printable
+from .reading import CannotRead, read_text
 from .rule import Rule, all_rules
-from .space import CannotRead, read_space, read_text
+from .space import read_space
 
 _IGNORE = re.compile(r"#\s*zerokit:\s*ignore\[([\w\s,]+)\]")
 

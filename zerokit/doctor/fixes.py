@@ -14,7 +14,7 @@ from ..errors import UsageError
 from .card import ZERO_GPU, parse_card
 from .examine import examine
 from .findings import Finding
-from .space import read_text
+from .reading import read_text
 
 _SCOPE = "read-billing"
 

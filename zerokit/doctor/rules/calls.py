@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from ..events import CHAINED
 from ..findings import Spot
@@ -13,6 +13,7 @@ from ..results import cuda_tensor, unpicklable
 from ..rule import rule
 from ..source import line_of
 from ..space import Space
+from ..ways import longest
 
 _HEAD = """import gradio as gr
 import spaces
@@ -99,7 +100,7 @@ gr.Interface(twice, ["number", "number"], "number", concurrency_limit=None).laun
 def several_calls(space: Space) -> Iterator[Spot]:
     for function in _handlers_outside(space):
         calls = {call for inside, call, _ in _calls_outside(space) if inside is function}
-        path = _longest(list(getattr(function.node, "body", [])) if not _is_lambda(function) else [], calls)
+        path = longest(list(getattr(function.node, "body", [])) if not _is_lambda(function) else [], calls)
         if len(path) > 1:
             first = min(line_of(call) for call in path)
             message = f"`{function.label}` makes {len(path)} GPU calls, the first here."
@@ -249,50 +250,6 @@ def _is_in_loop(function: Function, call: ast.Call) -> bool:
                 return True
         inner = outer
     return False
-
-
-def _longest(body: Sequence[ast.stmt], calls: set[ast.Call]) -> list[ast.Call]:
-    """The most GPU calls that one way through these statements makes."""
-    made: list[ast.Call] = []
-    best: list[ast.Call] = []
-    for statement in body:
-        if isinstance(statement, ast.If):
-            made = made + _in(statement.test, calls)
-            ways = [_longest(statement.body, calls), _longest(statement.orelse, calls)]
-            for way, branch in zip(ways, (statement.body, statement.orelse), strict=True):
-                if _ends(branch):
-                    best = max(best, made + way, key=len)
-            open_ways = [w for w, b in zip(ways, (statement.body, statement.orelse), strict=True) if not _ends(b)]
-            if not open_ways:
-                return best
-            made = made + max(open_ways, key=len)
-        elif isinstance(statement, ast.Try):
-            ways = [_longest(statement.body + statement.orelse, calls)]
-            ways += [_longest(handler.body, calls) for handler in statement.handlers]
-            made = made + max(ways, key=len) + _longest(statement.finalbody, calls)
-        elif isinstance(statement, ast.With | ast.For | ast.While):
-            made = made + _longest(statement.body, calls)
-        elif isinstance(statement, ast.Match):
-            made = made + max((_longest(case.body, calls) for case in statement.cases), key=len)
-        elif not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            made = made + _in(statement, calls)
-            if isinstance(statement, ast.Return | ast.Raise):
-                break
-    return max(best, made, key=len)
-
-
-def _in(node: ast.AST, calls: set[ast.Call]) -> list[ast.Call]:
-    """The GPU calls in an expression; of `a() if b else c()` only the first way."""
-    if isinstance(node, ast.IfExp):
-        return _in(node.test, calls) + max(_in(node.body, calls), _in(node.orelse, calls), key=len)
-    if isinstance(node, ast.Lambda):
-        return []
-    found = [node] if isinstance(node, ast.Call) and node in calls else []
-    return found + [call for child in ast.iter_child_nodes(node) for call in _in(child, calls)]
-
-
-def _ends(body: Sequence[ast.stmt]) -> bool:
-    return bool(body) and isinstance(body[-1], ast.Return | ast.Raise)
 
 
 def _streamers(space: Space, function: Function) -> set[str]:

@@ -10,9 +10,10 @@ from ...quota.platform import COMPILED_PACKAGES, LEAST_GRADIO, SUPPORTED_PYTHON,
 from ..card import ZERO_GPU
 from ..findings import Spot
 from ..gpu import blocks_named
+from ..reading import is_file
 from ..rule import rule
 from ..source import keyword
-from ..space import Space, is_file
+from ..space import Space
 
 _MINOR = {version.rpartition(".")[0]: version for version in SUPPORTED_PYTHON}
 _ZERO_GPU_NAMES = ("zero", "zerogpu", "zero-gpu", "zero_gpu", "zero-a10", "zero_a10g", "zero-a100", "zero-h200")

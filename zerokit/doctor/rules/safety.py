@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 
 from ..findings import Spot
+from ..reading import CannotRead, read_text, text_files
 from ..rule import rule
 from ..source import is_true, keyword, line_of, text_of
-from ..space import CannotRead, Space, read_text, text_files
+from ..space import Space
 
 _TOKENS = {
     "a Hugging Face token": r"\bhf_[A-Za-z0-9]{30,}\b",

@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterator
 
 from ..findings import Spot
+from ..reading import CannotRead, read_text, text_files
 from ..rule import rule
 from ..source import Module, at_import, line_of, said, text_of
-from ..space import CannotRead, Space, read_text, text_files
+from ..space import Space
 from ..startup import Start, run_through
 
 
