@@ -80,7 +80,7 @@ def test_a_function_that_outlasts_its_reservation_gets_more_until_it_fits(space,
 
 
 def test_what_was_stopped_refused_or_killed_by_something_else_teaches_nothing(space, home):
-    assert ask(space, "polite", 0.1) == 6
+    assert ask(space, "polite", 0.3) == 6
     kept_before = kept(home, "polite")
     space.z.set_faults("kill:0.02@1", "seconds@2", "503@3", "queue-timeout@4")
     for _ in range(4):

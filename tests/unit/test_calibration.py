@@ -263,3 +263,12 @@ def test_it_is_kept_where_the_environment_says(tmp_path, monkeypatch):
     monkeypatch.delenv("ZEROKIT_HOME")
     monkeypatch.delenv("SPACE_ID", raising=False)
     assert settings.calibration_path().name == "durations.json"
+
+
+def test_a_call_that_ran_out_of_time_tells_nothing_of_what_it_did_not_ask_for():
+    timing = Timing({"call": 0.1, "first call": 1.5})
+    timing.overran({"call": 1, "first call": 0}, 3.0)
+    assert timing.forecast({"call": 1, "first call": 0}) == 6.0
+    assert timing.forecast({"call": 1, "first call": 1}) == 6.0
+    timing.overran({"call": 1, "first call": 1}, 4.0)
+    assert timing.forecast({"call": 1, "first call": 1}) < 14.0

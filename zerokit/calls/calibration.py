@@ -81,7 +81,8 @@ class Timing:
             return
         shape = self._fitted if float(np.dot(self._fitted, x)) > LEAST_UNITS else np.ones(len(self.names))
         expected = GROWTH * min(seconds, LONGEST_S) / float(np.dot(shape, x))
-        self.least = np.maximum(self.least, shape * expected)
+        asked = np.array(x) > 0  # of what it did not ask for, it tells nothing
+        self.least = np.maximum(self.least, np.where(asked, shape * expected, 0.0))
 
     def knows_without(self, name: str) -> bool:
         """Whether a call was seen that had nothing of this feature: only then can its part be told from the rest."""
