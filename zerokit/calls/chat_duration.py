@@ -7,6 +7,7 @@ from typing import Any
 from ..requests import ChatReply
 from .calibration import Calibration, Kind
 from .duration import COLD_START_S, LOADING_BYTES_PER_S, Linear
+from .lengths import AMPLE_QUANTILE, QUANTILE
 
 
 class ChatDuration(Linear):
@@ -45,9 +46,13 @@ class ChatDuration(Linear):
         return min(self.MARGIN_S, super().margin_s(granted_s))
 
     def features(self, args: Any, kwargs: Any) -> dict[str, float]:
-        chat = args[0]
-        tokens = self.kind.lengths.forecast(chat.question, chat.max_new_tokens)
-        return _units(chat, tokens)
+        return self._features(args[0], QUANTILE)
+
+    def ample_features(self, args: Any, kwargs: Any) -> dict[str, float]:
+        return self._features(args[0], AMPLE_QUANTILE)
+
+    def _features(self, work: Any, quantile: float) -> dict[str, float]:
+        return _units(work, self.kind.lengths.forecast(work.question, work.max_new_tokens, quantile))
 
     def least_features(self, args: Any, kwargs: Any) -> dict[str, float]:
         return _units(args[0], min(self.USEFUL_TOKENS, args[0].max_new_tokens))
@@ -76,9 +81,9 @@ class BatchDuration(ChatDuration):
         super().__init__(parameters, packed_bytes, name=name, calibration=calibration)
         self.prior = {**self.prior, "row_tokens": self.prior["new_tokens"] / 10}
 
-    def features(self, args: Any, kwargs: Any) -> dict[str, float]:
-        one = super().features(args, kwargs)
-        return {**one, "row_tokens": one["new_tokens"] * args[0].rows}
+    def _features(self, work: Any, quantile: float) -> dict[str, float]:
+        one = super()._features(work, quantile)
+        return {**one, "row_tokens": one["new_tokens"] * work.rows}
 
     def least_features(self, args: Any, kwargs: Any) -> dict[str, float]:
         one = super().least_features(args, kwargs)

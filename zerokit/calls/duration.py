@@ -40,6 +40,8 @@ class Estimate:
 
     declared_s: float
     least_declared_s: float
+    ample_declared_s: float = 0.0
+    """For a visitor who has plenty left, where that is more: what is not used costs nothing then."""
 
 
 class Estimator:
@@ -161,11 +163,11 @@ class Linear(Estimator):
             cold_s = kind.cold.forecast(now)
             first = {FIRST_CALL: float(cold_s > 0 or not kind.timing.knows_without(FIRST_CALL))}
             work_s = cold_s + kind.timing.forecast({**self.features(args, kwargs), **first})
+            ample_s = cold_s + kind.timing.forecast({**self.ample_features(args, kwargs), **first})
             # What only may be needed refuses nobody: a call that gets less still shows how long it takes.
             shortest_s = kind.timing.forecast({**self.least_features(args, kwargs), **first}, cautious=False)
             least_s = min(work_s, shortest_s + kind.cold.forecast(now, cautious=False))
-        declared, least = (declared_for_work(s, size, factor, self.margin_s) for s in (work_s, least_s))
-        return Estimate(declared, least)
+        return Estimate(*(declared_for_work(s, size, factor, self.margin_s) for s in (work_s, least_s, ample_s)))
 
     def begin(self) -> None:
         with self.calibration.lock:
@@ -215,6 +217,10 @@ class Linear(Estimator):
 
     def least_features(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, float]:
         """Units of the shortest call that is still of use."""
+        return self.features(args, kwargs)
+
+    def ample_features(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, float]:
+        """Units for a visitor who has plenty left: no fewer than for others."""
         return self.features(args, kwargs)
 
     def observed_features(

@@ -29,6 +29,8 @@ from .seam import Seam
 from .usage import Usage
 
 log = logging.getLogger("zerokit")
+PLENTY = 3
+"""Who has so many times left what a call would reserve amply gets it: the day does not end there."""
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -141,6 +143,8 @@ class GPUFunction(Generic[P, R]):
         if declared < least:
             raise DurationTooLong(f"{needs}, and one call of yours may have {int(cap_s)} s.")
         if left_s is not None:
+            plenty = platform.declared_within(min(left_s / PLENTY, cap_s), size, per_second)
+            declared = max(declared, min(plenty, math.ceil(estimate.ample_declared_s)))
             declared = min(declared, platform.declared_within(left_s, size, per_second))
         if declared < least:
             raise QuotaExceeded(f"{needs} and you have {int(left_s or 0)} s left.")

@@ -14,6 +14,8 @@ KEPT_LENGTHS = 200
 KEPT_SURPRISES = 64
 QUANTILE = 0.83
 """About one reply in twenty is cut at it: many end at their `max_new_tokens` before."""
+AMPLE_QUANTILE = 0.96
+"""The same for a visitor who has plenty left: a cut costs a run, and what is not used costs nothing."""
 CUT_FACTOR = 1.5
 """A reply that was cut would have been longer: by that much, supposedly."""
 ALIKE = 0.6
@@ -50,7 +52,7 @@ class Lengths:
         self.seen = [*self.seen, tokens][-KEPT_LENGTHS:]
         self._by_words = [*self._by_words, (words, tokens, cut)][-KEPT_LENGTHS:]
 
-    def forecast(self, prompt: str, at_most: int) -> int:
+    def forecast(self, prompt: str, at_most: int, quantile: float = QUANTILE) -> int:
         """Tokens that the reply will probably not exceed; never above `at_most`."""
         words = _words(prompt)
         near = [(_likeness(words, others), tokens) for others, tokens, _ in self._by_words]
@@ -60,7 +62,7 @@ class Lengths:
         for likeness, tokens in near:
             if likeness > 0:
                 guesses.append((_weight(likeness), math.log(tokens), spread * _widening(likeness)))
-        expected = math.exp(_quantile(guesses, QUANTILE))
+        expected = math.exp(_quantile(guesses, quantile))
         last = next((tokens for likeness, tokens in reversed(near) if likeness == 1), 0)
         return max(1, min(at_most, math.ceil(max(expected, last) + 1)))
 

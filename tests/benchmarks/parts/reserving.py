@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from zerokit.calls.duration import Estimator
+from zerokit.calls.function import PLENTY
 from zerokit.calls.usage import Usage
 from zerokit.emulator.leases import Lease
 from zerokit.emulator.records import Call
@@ -102,7 +103,10 @@ class ZeroKit:
     def declared_s(self, visit: Any, work: Work, true_s: float, left_s: float | None) -> int | None:
         estimate = self._estimator.estimate((work.asked,), {}, size="large", factor=FACTOR)
         wanted, least = (max(1, math.ceil(s)) for s in (estimate.declared_s, estimate.least_declared_s))
-        fits = wanted if left_s is None else platform.declared_within(left_s, "large", FACTOR)
+        if left_s is None:
+            return wanted
+        fits, plenty = (platform.declared_within(s, "large", FACTOR) for s in (left_s, left_s / PLENTY))
+        wanted = max(wanted, min(plenty, math.ceil(estimate.ample_declared_s)))
         return None if fits < min(least, wanted) else min(fits, wanted)
 
     def end_s(self, granted_s: float) -> float:
