@@ -8,7 +8,7 @@ from pathlib import Path
 import zerokit
 from zerokit.doctor.fixes import MENDERS
 from zerokit.doctor.page import explain, page
-from zerokit.doctor.rule import all_rules
+from zerokit.doctor.rule import all_rules, find_rule
 
 DOCS = Path(zerokit.__file__).parents[1] / "docs"
 
@@ -31,3 +31,8 @@ def test_the_guide_names_what_fix_changes():
     named = set(re.findall(r"reference/doctor\.md#zk(\d+)", guide.partition("## What `--fix` changes")[2]))
     assert {f"ZK{number}" for number in named} == set(MENDERS)
     assert set(MENDERS) == {rule.code for rule in all_rules() if rule.fixable}
+
+
+def test_the_gradio_that_zerokit_needs_is_that_of_pyproject():
+    asked = re.search(r'"gradio\[[\w,]*\]>=([\d.]+)"', (DOCS.parent / "pyproject.toml").read_text("utf-8"))
+    assert f"ZeroKit needs {asked[1]} or newer" in find_rule("ZK105").why

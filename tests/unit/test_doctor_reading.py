@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import random
+from pathlib import Path
 
 import pytest
 from doctor_spaces import APP, CARD, GOOD, codes, write
 
 from zerokit.doctor import examine
 from zerokit.errors import UsageError
+
+SPACES = Path(__file__).parents[1] / "doctor_spaces"
 
 
 def only(folder):
@@ -53,7 +57,7 @@ def test_an_app_without_a_card(tmp_path):
         ("---\ntitle: [unfinished\n---\n", 2),
         ("---\nsdk: gradio\n", 1),
         ("---\ntitle: !!python/object/apply:os.system ['true']\nsdk: gradio\n---\n", 2),
-        ("---\na: &a [*a]\nb: " + "[" * 2000 + "\nsdk: gradio\n---\n", None),
+        ("---\na: &a [*a]\nb: " + "[" * 500 + "\nsdk: gradio\n---\n", None),
         ("\0\0\0", 1),
         (f"---\nsdk: gradio\nnotes: {'x' * 60_000}\n---\n", 2),
         ("<!doctype html><html>404</html>", 1),
@@ -179,6 +183,22 @@ def test_a_pipe_or_a_folder_in_the_place_of_a_file_is_not_waited_for(tmp_path):
 )
 def test_requirements_of_any_kind(tmp_path, text):
     assert codes(write(tmp_path, requirements__txt=text)) == []
+
+
+def test_a_damaged_app_never_breaks_the_doctor(tmp_path):
+    damage = random.Random(0)
+    apps = [path.read_text("utf-8-sig") for path in sorted(SPACES.glob("*/app.py"))]
+    for _ in range(80):
+        lines = damage.choice(apps).split("\n")
+        for _ in range(damage.randint(1, 3)):
+            place = damage.randrange(len(lines))
+            line, cut = lines[place], damage.randint(0, len(lines[place]))
+            lines[place] = (
+                line[:cut] + damage.choice(["", "(", ")", "'", "*", "    "]) + line[cut + damage.randint(0, 4) :]
+            )
+            del lines[damage.randrange(len(lines))]
+        report = examine(write(tmp_path, app__py="\n".join(lines)))
+        assert all(finding.message and finding.path for finding in report.findings)
 
 
 def test_a_large_space_is_read_in_a_moment(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from ...quota.platform import PLANS
 from ..events import CHAINED
 from ..findings import Spot
 from ..gpu import GPUFunction
@@ -26,6 +27,7 @@ def add(a, b):
     return (torch.tensor(a).cuda() + b).item()
 
 """
+_RUNS = PLANS["free"].runs
 _LOOPS = (ast.For, ast.While, ast.AsyncFor, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
@@ -48,8 +50,8 @@ def coroutine(space: Space) -> Iterator[Spot]:
     "ZK402",
     "warning",
     "A GPU call in a loop",
-    why="Each call is a run of the visitor, and a free account has 8 a day. Each also reserves its own seconds and "
-    "waits in the queue.",
+    why=f"Each call is a run of the visitor, and a free account has {_RUNS} a day. Each also reserves its own seconds "
+    "and waits in the queue.",
     advice="Put the loop into the GPU function, and reserve for all of it.",
     wrong=f"""{_HEAD}{_ADD}
 def add_all(numbers):
@@ -78,8 +80,8 @@ def call_in_loop(space: Space) -> Iterator[Spot]:
     "ZK403",
     "warning",
     "Several GPU calls for one click",
-    why="Each call is a run of the visitor, and a free account has 8 a day. Each also reserves its own seconds, and "
-    "may start a worker with its own copy of the weights.",
+    why=f"Each call is a run of the visitor, and a free account has {_RUNS} a day. Each also reserves its own seconds, "
+    "and may start a worker with its own copy of the weights.",
     advice="Do both in one GPU function: GPU functions that it calls run in the same call.",
     wrong=f"""{_HEAD}{_ADD}
 def twice(a, b):

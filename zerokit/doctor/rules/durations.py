@@ -96,7 +96,7 @@ def more_than_anonymous(space: Space) -> Iterator[Spot]:
 @rule(
     "ZK303",
     "warning",
-    "A task of another length has no duration",
+    "A short or a long task has no duration",
     why=f"Without `duration` a function declares {DEFAULT_DECLARED_S} s, which reserve "
     f"{reserved_s(DEFAULT_DECLARED_S)}: too much of a visitor's day for one pass through a model, and too little for a "
     "video, which is killed with everything in it.",

@@ -15,6 +15,8 @@ from ..rule import rule
 from ..source import keyword
 from ..space import Space
 
+_FOR_ZEROKIT = "6.27"
+"""As pyproject.toml asks for it."""
 _MINOR = {version.rpartition(".")[0]: version for version in SUPPORTED_PYTHON}
 _ZERO_GPU_NAMES = ("zero", "zerogpu", "zero-gpu", "zero_gpu", "zero-a10", "zero_a10g", "zero-a100", "zero-h200")
 
@@ -85,7 +87,8 @@ def wrong_sdk(space: Space) -> Iterator[Spot]:
     "ZK105",
     "error",
     "This Gradio is too old",
-    why=f"`spaces` refuses to schedule a call under Gradio before {LEAST_GRADIO}, and ZeroKit needs 6.27 or newer.",
+    why=f"`spaces` refuses to schedule a call under Gradio before {LEAST_GRADIO}, and ZeroKit needs "
+    f"{_FOR_ZEROKIT} or newer.",
     advice="Set `sdk_version` to a newer one that you have tried.",
     file="README.md",
     wrong="---\nsdk: gradio\nsdk_version: 3.50.2\nsuggested_hardware: zero-a10g\n---",
@@ -95,7 +98,7 @@ def old_gradio(space: Space) -> Iterator[Spot]:
     version = _version(space.card.get("sdk_version"))
     if version is None or not space.is_zero_gpu or space.card.get("sdk") != "gradio":
         return
-    for least, what in ((LEAST_GRADIO, "ZeroGPU"), ("6.27", "ZeroKit")):
+    for least, what in ((LEAST_GRADIO, "ZeroGPU"), (_FOR_ZEROKIT, "ZeroKit")):
         if version < Version(least) and (what == "ZeroGPU" or "zerokit" in space.imported):
             message = f"`sdk_version` is {version}, and {what} needs {least} or newer."
             yield Spot("README.md", space.card.line("sdk_version"), message)

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import TypeGuard
 
+from ...quota.platform import size
 from ..findings import Spot
 from ..models import Load, move
 from ..program import Function
@@ -36,8 +37,8 @@ _OFFLOADS = ("enable_model_cpu_offload", "enable_sequential_cpu_offload", "enabl
     "ZK206",
     "warning",
     "The model is loaded inside the GPU function",
-    why="A worker is new for most visitors, so the weights are read again in nearly every call, in GPU seconds that "
-    "the visitor pays. What is loaded at module level is kept ready by the platform.",
+    why="Whenever a worker is new, the weights are read again, in GPU seconds that the visitor pays. What is loaded at "
+    "module level is kept ready by the platform.",
     advice='Load it at module level and place it there with `.to("cuda")`.',
     wrong=_APP.format(before="", inside=f'    {_LOAD}.to("cuda")\n'),
     right=_GOOD,
@@ -54,7 +55,8 @@ def loaded_inside(space: Space) -> Iterator[Spot]:
     "The model is moved inside the GPU function",
     why="Moving weights takes seconds of each call that the visitor pays. What stands on cuda at module "
     "level is brought to the card by `spaces` in the quickest way it can, before the function begins.",
-    advice='Place it once, at module level: `.to("cuda")`. Leave offloading to the CPU out: the card has 48 GB.',
+    advice='Place it once, at module level: `.to("cuda")`. Leave offloading to the CPU out: a call has '
+    f"{size('large').label}.",
     wrong=_APP.format(before=f"{_LOAD}\n", inside='    pipe.to("cuda")\n'),
     right=_GOOD,
 )
@@ -156,8 +158,8 @@ def torch_compile(space: Space) -> Iterator[Spot]:
     "ZK211",
     "warning",
     "The pipeline is in full precision",
-    why="diffusers loads in float32 unless it is told otherwise. Half precision takes half the memory and half the "
-    "time to reach the card, and computes several times faster.",
+    why="diffusers loads in float32 unless it is told otherwise. Half precision takes half the memory, "
+    "comes to the card in half the time, and is computed faster.",
     advice="Say `torch_dtype=torch.float16`, or bfloat16 where the model's card asks for it.",
     wrong=_APP.format(
         before='pipe = DiffusionPipeline.from_pretrained("stabilityai/sdxl-turbo").to("cuda")\n', inside=""
@@ -178,7 +180,7 @@ def full_precision(space: Space) -> Iterator[Spot]:
     "The model is run while the Space starts",
     why="While the Space starts there is no GPU: what is computed on cuda then is computed on the CPU, which may take "
     "minutes, and the worker gets nothing of it.",
-    advice="Leave the trial run out. The first call of a worker is as quick as the others without it.",
+    advice="Leave the trial run out.",
     wrong=_APP.format(before=f'{_LOAD}.to("cuda")\npipe("a trial run", num_inference_steps=1)\n', inside=""),
     right=_GOOD,
 )

@@ -50,7 +50,7 @@ def cpu_torch(space: Space) -> Iterator[Spot]:
     "ZK602",
     "warning",
     "JAX is built for the CPU",
-    why="`jax` alone brings no CUDA: it computes on the CPU, and says so only in the log.",
+    why="`jax` alone brings no CUDA: it computes on the CPU.",
     advice="Ask for `jax[cuda12]`.",
     file="requirements.txt",
     wrong="jax\nflax",

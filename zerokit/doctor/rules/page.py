@@ -61,7 +61,7 @@ def shared_state(space: Space) -> Iterator[Spot]:
     "ZK408",
     "warning",
     "All visitors write to one file",
-    why="Clicks run side by side on ZeroGPU: of two visitors at a time, one gets the other's file.",
+    why="Clicks run side by side on ZeroGPU: of two visitors at a time, one may get the other's file.",
     advice="Write to a new file, such as one in `tempfile.mkdtemp()`, or hand the value to Gradio without a file.",
     wrong=_APP.format(
         before="\n",

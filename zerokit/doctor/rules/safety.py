@@ -52,8 +52,8 @@ def size(text):
     "ZK501",
     "error",
     "A token is in the files",
-    why="The files of a public Space can be read by everybody, and so can its history. Tokens found there are used by "
-    "others within minutes.",
+    why="The files of a public Space can be read by everybody, and so can its history. Whoever finds a token "
+    "there can use it.",
     advice="Revoke it where it was made. Keep the new one as a secret in the Space's settings, and read it with "
     "`os.environ`.",
     wrong=_APP.format(token=f'"{_EXAMPLE}"'),
@@ -92,7 +92,7 @@ def remote_code(space: Space) -> Iterator[Spot]:
     "ZK503",
     "warning",
     "Weights are read from a pickle",
-    why="A pickle runs code when it is opened. Safetensors hold numbers only, and are read faster.",
+    why="A pickle runs code when it is opened. Safetensors hold numbers only.",
     advice="Take the safetensors file of the same model, or convert it on the Hub. For `torch.load`: "
     "`weights_only=True`.",
     wrong=_MODEL.format(more=", use_safetensors=False"),
