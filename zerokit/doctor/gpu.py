@@ -154,7 +154,18 @@ def _is_gpu(program: Program, module: Module, node: ast.AST) -> bool:
 def _mentions(program: Program, module: Module) -> bool:
     """Whether a module names the decorator, or imports parts of ZeroKit that do."""
     imported = any(full.startswith(("zerokit.blocks.", "zerokit.calls.")) for full in module.names.values())
-    return imported or any(_is_gpu(program, module, node) for node in ast.walk(module.tree))
+    return imported or any(
+        _is_gpu(program, module, node) or _reaches_for_it(program, module, node) for node in ast.walk(module.tree)
+    )
+
+
+def _reaches_for_it(program: Program, module: Module, node: ast.AST) -> bool:
+    """Whether it is found in another way: `getattr(spaces, "GPU")`, `import_module("spaces")`, wrapped by Gradio."""
+    if isinstance(node, ast.Call):
+        full = (program.full_name(module, node.func) or "").rpartition(".")[2]
+        given = [text_of(argument) for argument in node.args]
+        return (full == "getattr" and "GPU" in given) or (full in ("import_module", "__import__") and "spaces" in given)
+    return isinstance(node, ast.Attribute) and node.attr in ("enable_gradio_auto_wrap", "gradio_auto_wrap")
 
 
 def blocks_named(gpu: GPU, *names: str) -> Iterator[tuple[Module, ast.Call]]:

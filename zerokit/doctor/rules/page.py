@@ -103,7 +103,8 @@ def one_at_a_time(space: Space) -> Iterator[Spot]:
         return
     gpu = {found.function.name for found in space.visited}
     for event in space.events:
-        if event.handler is None or event.kind == "Examples":
+        is_queued = getattr(keyword(event.call, "queue"), "value", None) is not False
+        if event.handler is None or event.kind == "Examples" or not is_queued:
             continue
         if event.gpu is not None or gpu & {function.name for function in space.program.reached([event.handler])}:
             message = f"`{event.handler.label}` runs for one visitor at a time."
