@@ -14,6 +14,7 @@ import hashlib
 import json
 import re
 import secrets
+import signal
 import socket
 import threading
 import time
@@ -28,6 +29,7 @@ import uvicorn
 BUILDS = ("RUNNING", "BUILDING", "BUILDING", "APP_STARTING", "RUNNING")
 """The stages after a commit, one for each time that is asked; as on the real Hub the old one is told for a while."""
 NEW = ("NO_APP_FILE", *BUILDS[1:])
+QUOTA = {"base": 300, "current": 300, "resetsAt": None, "runs": {"used": 0, "limit": 8, "remaining": 8}}
 ZERO_GPU_HOSTED = {"free": 2, "pro": 10, "team": 50, "enterprise": 50}
 
 
@@ -212,8 +214,9 @@ def serve(port: int = 0) -> Iterator[Hub]:
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with serve() as hub:
-        print(f"export HF_ENDPOINT={hub.url} HF_TOKEN={hub.account('me').token}", flush=True)
+        print(f"export HF_ENDPOINT={hub.url} HF_TOKEN={hub.account('me', quota=QUOTA).token}", flush=True)
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
