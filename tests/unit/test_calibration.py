@@ -192,6 +192,25 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypat
     assert os.listdir(tmp_path) == ["durations.json"]
 
 
+def test_after_a_full_disk_what_was_learned_is_kept_again(tmp_path, monkeypatch, caplog):
+    path = tmp_path / "durations.json"
+    calibration = taught(path)
+    before = path.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as now:
+        now.setattr(os, "replace", full)
+        for _ in range(2):
+            calibration.save()
+    kind_of(calibration).timing.observe({"call": 1, "steps": 10}, 50)
+    calibration.save()
+    assert path.read_bytes() != before
+    assert kind_of(Calibration(path)).timing.forecast({"call": 1, "steps": 10}) >= 50
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
 def test_a_reader_never_sees_half_a_file(tmp_path):
     path = tmp_path / "durations.json"
     calibration, done, read = taught(path), threading.Event(), []

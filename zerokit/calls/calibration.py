@@ -276,6 +276,7 @@ class Calibration:
         self.path = path
         self.lock = threading.RLock()
         self._kinds: dict[str, Kind] = {}
+        self._is_kept = True
         self._facts = _read(path)
 
     def kind(self, key: str, prior: Mapping[str, float], cold_prior_s: float) -> Kind:
@@ -297,9 +298,11 @@ class Calibration:
             text = json.dumps({"version": FILE_VERSION, "kinds": kinds})
             try:
                 _write(self.path, text)
-            except OSError as exc:
-                log.warning("Durations are not kept between starts: %s cannot be written (%s).", self.path, exc)
-                self.path = None
+                self._is_kept = True
+            except OSError as exc:  # a disk that is full now may have room after the next call
+                if self._is_kept:
+                    log.warning("Durations are not kept between starts: %s cannot be written (%s).", self.path, exc)
+                self._is_kept = False
 
 
 _shared: Calibration | None = None
