@@ -92,6 +92,15 @@ def test_the_answer_is_that_of_a_bare_generate(babbler):
     assert babbler.generate(prepared, Control()).text == expected.strip().rstrip("\ufffd")
 
 
+def test_no_token_waits_for_a_plan_of_its_length(tmp_path_factory):
+    """On a Hopper card torch's first choice makes one for each length that an answer grows through."""
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    engine_of(tmp_path_factory, tiny_text.random_model)
+    assert not torch.backends.cuda.cudnn_sdp_enabled()
+    assert torch.backends.cuda.flash_sdp_enabled()
+    assert torch.backends.cuda.math_sdp_enabled()
+
+
 def test_an_answer_that_is_cut_keeps_whole_characters(hello):
     for length, text in [(1, "H"), (3, "Hi "), (4, "Hi "), (6, "Hi "), (7, "Hi 😀")]:
         reply = ask(hello, max_new_tokens=length)

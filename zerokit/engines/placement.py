@@ -96,6 +96,16 @@ def place(module: torch.nn.Module, *, quantized: bool = False) -> int:
     return size
 
 
+def attend_without_plans() -> None:
+    """Let attention be computed by kernels that take any length; for this process.
+
+    cuDNN's, which torch 2.11 takes first on Hopper cards, make a plan for each length in each thread: a model that
+    writes needs one for every token. Measured on an H100: 50 ms instead of 5 ms for the first token of each length
+    (docs/reference/real-card.md).
+    """
+    torch.backends.cuda.enable_cudnn_sdp(False)
+
+
 def _mark_dtype(module: torch.nn.Module) -> None:
     """Let the model's config say what its weights are now: some models cast their inputs to it."""
     config: Any = getattr(module, "config", None)

@@ -96,6 +96,7 @@ class TextEngine(AdaptedEngine):
             self._adapters.merge(found.pop(0), merged[0].weight)
         for adapter in found:
             self._adapters.add(adapter, stays=True)
+        placement.attend_without_plans()
         self.packed_bytes = placement.place(self.model, quantized=quantization is not None)
         self.context_tokens = context_tokens(self.model.config, self.tokenizer)
         own: GenerationConfig = self.model.generation_config
