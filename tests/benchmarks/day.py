@@ -25,7 +25,7 @@ from durations import adapter_s, chat_s, image_s
 
 BEFORE = 100
 """Calls that others made."""
-DAYS = {"anonymous": 100, "free": 100, "pro": 3, "enterprise": 2}
+DAYS = {"anonymous": 100, "free": 60, "pro": 2, "enterprise": 1}
 """Of a Team member a day is as long as with PRO."""
 SEED = 7
 PLENTY = 5_000

@@ -22,7 +22,7 @@ from parts.simulation import Platform
 
 CARDS = 2
 VISITORS = {"anonymous": 10, "free": 25, "pro": 15}
-HOURS = 2.0
+HOURS = 1.0
 READING_S = {"short chat": 110.0, "long chat": 560.0, "image": 170.0, "adapter change": 230.0}
 """Between an answer and the next question, on average: so that the GPUs are busy for about nine tenths of the time."""
 BEFORE = 100

@@ -184,7 +184,8 @@ class _Seat:
 
 
 def ask(visitor: Visitor, endpoint: Endpoint, values: Values, tier: str = "") -> Visit:
-    """Ask once."""
+    """Ask once, in a conversation of its own: an app may keep one for each session."""
+    visitor.client.reset_session()
     before, asked_at = len(visitor.calls), time.monotonic()
     said, answer = "", None
     try:
