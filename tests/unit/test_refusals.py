@@ -189,6 +189,7 @@ def test_leaving_the_queue(when):
 def test_what_the_wrappers_raise():
     check(error("ZeroGPU worker error", "GPU task aborted"), errors.CallKilled, granted=True)
     check(error("ZeroGPU worker error", "RuntimeError"), errors.FunctionFailed, granted=True)
+    check(error("ZeroGPU worker error", "OutOfMemoryError"), errors.OutOfMemory, granted=True)
     check(RuntimeError("Error while re-trying after queue disconnect"), errors.PlatformUnavailable)
     check(RuntimeError("Unexpected end of stream"), errors.PlatformUnavailable)
     check(BrokenPipeError(32, "Broken pipe"), errors.CallKilled, granted=True)

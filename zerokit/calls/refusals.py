@@ -42,6 +42,8 @@ def _by_title(title: str, text: str) -> GPUError:
         return errors.QueueTimeout("No GPU came free within 60 s.")
     if title == "ZeroGPU worker error" and "aborted" in text:
         return errors.CallKilled("The process that worked for you was ended before it was done.")
+    if title == "ZeroGPU worker error" and text == "OutOfMemoryError":  # while it loads
+        return errors.OutOfMemory("The model of this Space does not fit on the GPU.")
     if title == "ZeroGPU client error" and "Expired" in text:
         return errors.SignInExpired("The Hub's word on who you are is too old.")
     if title == "ZeroGPU client error" and "Internal" in text:
