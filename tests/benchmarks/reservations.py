@@ -35,6 +35,8 @@ PATIENCE_S = 600.0
 SETTLED_S = 10.0
 FIRST = 20
 STATIC_S = (60, 120)
+LEARNING = ((1, 1), (2, 5), (6, 20), (21, 100))
+CHANGING = ((21, 50), (51, 55), (56, 70), (71, 100))
 
 
 @dataclass(frozen=True)
@@ -64,14 +66,17 @@ class Kind:
     """Make one visit; how it ended."""
     groups: Sequence[tuple[str, Callable[[Answer], bool]]]
     paper: Sequence[on_paper.Case]
+    changes: Sequence[on_paper.Changed]
 
 
 def main() -> None:
-    options = report.arguments(__doc__, *KINDS)
+    options = report.arguments(__doc__, *KINDS, flags={"paper": "leave out the real calls"})
     report.machine()
     for name in options.only:
-        _simulate(KINDS[name], 12 if options.quick else 100)
+        if not options.paper:
+            _simulate(KINDS[name], 12 if options.quick else 100)
         _print_on_paper(KINDS[name], 2 if options.quick else 20)
+        _print_learning(KINDS[name], 2 if options.quick else 20)
 
 
 def _simulate(kind: Kind, count: int) -> None:
@@ -180,6 +185,7 @@ KINDS = {
             ("new questions", lambda answer: not answer.visit.is_example),
         ),
         paper=on_paper.CHATS,
+        changes=on_paper.CHANGES["chat"],
     ),
     "images": Kind(
         block="ZeroDiffusion",
@@ -192,6 +198,7 @@ KINDS = {
             ("several", lambda answer: answer.visit.images > 1),
         ),
         paper=on_paper.PICTURES,
+        changes=on_paper.CHANGES["images"],
     ),
 }
 
@@ -246,6 +253,24 @@ def _print_on_paper(kind: Kind, runs: int) -> None:
     report.table(
         f"{kind.block} on paper, runs of {on_paper.CALLS} calls: reserved / used after {FIRST}",
         ["calls", "runs", "median (middle half of runs)", "95th percentile", "cut of 100", "at most"],
+        rows,
+    )
+
+
+def _print_learning(kind: Kind, runs: int) -> None:
+    """How the estimate gets better from call to call, and what becomes of it when everything changes."""
+    rows = []
+    for case, parts in ((kind.paper[0], LEARNING), *((changed, CHANGING) for changed in kind.changes)):
+        traces = [on_paper.trace(case, seed) for seed in range(runs)]
+        for start, end in parts:
+            calls = [call for one in traces for call in one[start - 1 : end]]
+            ratios = [call.ratio for call in calls]
+            middle, high = (f"{report.quantile(ratios, share):.2f}" for share in (0.5, 0.95))
+            numbers = f"{start}" if start == end else f"{start} to {end}"
+            rows.append([case.name, numbers, middle, high, f"{100 * sum(c.cut for c in calls) / len(calls):.1f}"])
+    report.table(
+        f"{kind.block} on paper, {runs} runs: call by call, and where call 51 finds something else",
+        ["calls", "numbers", "median", "95th percentile", "cut of 100"],
         rows,
     )
 

@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from types import SimpleNamespace
 from typing import Any, Protocol
 
@@ -164,6 +165,56 @@ PICTURES = (
 
 
 @dataclass(frozen=True)
+class Changed:
+    """From the call `at` on it is another case; its estimator is not told."""
+
+    name: str
+    before: Any
+    after: Any
+    at: int = CALLS // 2
+
+    def of_run(self, seed: int) -> Changed:
+        return replace(self, before=self.before.of_run(seed), after=self.after.of_run(seed))
+
+    def estimator(self) -> Estimator:
+        return self.before.estimator()
+
+    def visits(self, seed: int, count: int = CALLS) -> Iterable[Any]:
+        yield from islice(self.before.visits(seed, count), self.at)
+        yield from islice(self.after.visits(seed, count), self.at, None)
+
+    def work(self, visit: Any) -> Work:
+        return self._case(visit).work(visit)
+
+    def reply(self, visit: Any, work: Work, made: int) -> Any:
+        return self._case(visit).reply(visit, work, made)
+
+    def _case(self, visit: Any) -> Any:
+        return self.before if visit.number < self.at else self.after
+
+
+CHANGES = {
+    "chat": (
+        Changed("a card 3 times as slow", CHATS[0], Chats("slow", token_s=3 * pace.TOKEN_S)),
+        Changed("answers 3 times as long", CHATS[4], CHATS[5]),
+    ),
+    "images": (
+        Changed("a card 3 times as slow", PICTURES[0], PICTURES[5]),
+        Changed("a card 3 times as fast", PICTURES[0], PICTURES[4]),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Traced:
+    """One call of a run."""
+
+    ratio: float
+    """Reserved / used."""
+    cut: bool
+
+
+@dataclass(frozen=True)
 class Result:
     """One run: reserved / used after the first calls, and the calls cut in all of it."""
 
@@ -174,23 +225,25 @@ class Result:
 
 def run(case: Case, seed: int, first: int) -> Result:
     """Take a fresh estimator through a run of `CALLS` calls."""
+    calls = trace(case, seed)
+    later = [call.ratio for call in calls[first:]]
+    return Result(report.quantile(later, 0.5), report.quantile(later, 0.95), sum(call.cut for call in calls))
+
+
+def trace(case: Case, seed: int) -> list[Traced]:
+    """The same, call by call."""
     chance, case = random.Random(seed), case.of_run(seed)
     estimator = case.estimator()
-    ratios: list[float] = []
-    cuts: list[bool] = []
-    warm = False
+    calls: list[Traced] = []
     with hand_clock() as clock:
         for visit in case.visits(seed):
             clock.now += 10 * visit.pause_s
             if visit.after_lull:
                 clock.now += chance.uniform(60, 600)
-                warm = False
+            warm = bool(calls) and not visit.after_lull
             reserved_s, used_s, is_cut = _call(case, estimator, visit, clock, warm, chance)
-            warm = True
-            ratios.append(reserved_s / used_s)
-            cuts.append(is_cut)
-    later = ratios[first:]
-    return Result(report.quantile(later, 0.5), report.quantile(later, 0.95), sum(cuts))
+            calls.append(Traced(reserved_s / used_s, is_cut))
+    return calls
 
 
 def _call(

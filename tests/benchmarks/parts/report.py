@@ -7,7 +7,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,11 +19,19 @@ _PACKAGES = ("torch", "transformers", "diffusers", "gradio", "spaces")
 _console = Console(width=140, highlight=False, soft_wrap=True)
 
 
-def arguments(description: str | None, *parts: str) -> argparse.Namespace:
-    """The command line: `--quick`, and `--only` with one of `parts`; `only` is a list of those that are wanted."""
+def arguments(description: str | None, *parts: str, flags: Mapping[str, str] | None = None) -> argparse.Namespace:
+    """The command line: `--quick`, and `--only` with one of `parts`; `only` is a list of those that are wanted.
+
+    Args:
+        description: its first line is shown in the help.
+        parts: of the benchmark.
+        flags: more that is on or off, by name, with its help.
+    """
     parser = argparse.ArgumentParser(description=(description or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer repetitions: whether it runs, not a figure")
     parser.add_argument("--only", choices=parts, help="leave out the others")
+    for name, meaning in (flags or {}).items():
+        parser.add_argument(f"--{name}", action="store_true", help=meaning)
     options = parser.parse_args()
     options.only = [options.only] if options.only else list(parts)
     return options
