@@ -4,6 +4,8 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 # Tests run side by side, file by file: the slow ones with browsers and emulators are at the front.
 JOBS ?= 2
+# What takes real seconds is measured with few repetitions, unless FULL is set.
+QUICK := $(if $(FULL),,--quick)
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,7 +13,7 @@ PIP := $(BIN)/python -m pip install -qq --no-input --disable-pip-version-check
 export GRADIO_ANALYTICS_ENABLED = False
 export HF_HUB_DISABLE_TELEMETRY = 1
 
-.PHONY: help demo test lint docs screenshots bench bench-gpu clean
+.PHONY: help demo test lint docs screenshots bench bench-gpu soak clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -35,12 +37,18 @@ docs: $(VENV)/.dev ## these documents as a site, in site
 screenshots: $(VENV)/.browser ## the pictures in docs/images
 	$(BIN)/python docs/screenshots.py
 
-bench: $(VENV)/.dev ## the measurements in tests/benchmarks
-	@for file in tests/benchmarks/*.py; do echo "$$file"; $(BIN)/python "$$file" || exit 1; done
+bench: $(VENV)/.dev ## the measurements in tests/benchmarks, within half an hour; with FULL=1 all of them, for hours
+	$(BIN)/python tests/benchmarks/day.py
+	$(BIN)/python tests/benchmarks/waiting.py
+	@for name in side_by_side reservations overhead startup adapters; do \
+		echo "$$name $(QUICK)"; $(BIN)/python tests/benchmarks/$$name.py $(QUICK) || exit 1; done
 
 bench-gpu: $(VENV)/.dev ## the tests and measurements that need a CUDA card
 	$(BIN)/pytest tests/gpu
 	$(BIN)/python tests/gpu/bench.py
+
+soak: $(VENV)/.browser ## visitors of all plans at once, everything going wrong, the app killed midway
+	$(BIN)/python tests/soak/run.py
 
 clean: ## remove what make and the tools made
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build site
