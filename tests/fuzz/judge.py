@@ -15,7 +15,9 @@ from space import ATTACKER, OURS, THEIRS, VICTIM, Reply, Space
 
 ROOT = Path(__file__).parents[2]
 TRACEBACK = re.compile(r'Traceback \(most recent call last\)|File "[^"]+", line \d+|\.py:\d+')
-INSIDE = re.compile(r"zerokit\.(calls|blocks|engines|quota|pictures|errors)\b|site-packages|0x[0-9a-f]{8,}>")
+INSIDE = re.compile(r"zerokit\.(calls|blocks|engines|quota|pictures|errors)\b|site-packages")
+BARE = "Internal Server Error"
+"""What Gradio's own routes say of an event that is not there, and of named parameters that are not its."""
 EXAMPLES = 3
 """Calls that are kept of each kind of defect."""
 
@@ -57,6 +59,8 @@ def outcome(reply: Reply) -> str:
     """The column of the table."""
     if reply.failed:
         return "refused with words" if reply.words else "failed without words"
+    if reply.text == BARE:
+        return "bare 500 of Gradio"
     if reply.status == 0:
         return "not sent"
     return f"HTTP {reply.status // 100}xx"
@@ -68,7 +72,7 @@ def judged(space: Space, attack: Attack, reply: Reply) -> list[str]:
     for echoed in (attack.target, attack.body):  # who sends it has it already
         text = text.replace(echoed, "") if len(echoed) > 3 else text
     defects = []
-    if reply.status >= 500 and not said_by_the_app(text):
+    if reply.status >= 500 and reply.text != BARE and not said_by_the_app(text):
         defects.append(f"HTTP {reply.status} to {attack.way} {_where(attack)}")
     if reply.failed and not reply.words:
         defects.append(f"an error without words from {attack.way} {_where(attack)}")

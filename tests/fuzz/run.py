@@ -8,9 +8,12 @@ Ends with a table of the outcomes, and with an error where a reply holds what it
 from __future__ import annotations
 
 import argparse
+import queue
 import sys
 import tempfile
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -18,28 +21,56 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 
 sys.path.append(str(Path(__file__).parent))
 
-from calls import Attack, attacks
+from calls import SESSION, Attack, attacks
 from judge import Report, judged
 from space import Reply, Space, fuzzed
 
+SENDERS = 4
 LIVE_EVERY = 100
 """Calls between two visits of the other visitor, and between two days."""
 
 
-def send(space: Space, attack: Attack) -> Reply:
-    """Make one call."""
+def send(space: Space, attack: Attack, sender: str) -> Reply:
+    """Make one call; each sender has sessions of its own."""
     if attack.way in ("rest", "named"):
         return space.simple(space.attacker, attack.target, attack.body)
     if attack.way == "page":
-        return space.page(space.attacker, attack.session, attack.body)
+        session = f"{attack.session}{sender}"
+        return space.page(space.attacker, session, attack.body.replace(SESSION, session))
     headers = {"content-type": "application/json", **attack.headers}
     content = attack.body.encode("utf-8", "surrogatepass")
     return space.raw(space.attacker, attack.method, attack.target, content=content, headers=headers)
 
 
 def fuzz(space: Space, calls: int, start: int) -> Report:
-    """Make that many calls, the same again for the same `start`."""
-    report = Report()
+    """Draw that many calls, the same again for the same `start`, and make some at a time."""
+    report, lock = Report(), threading.Lock()
+    waiting: queue.Queue[Attack | None] = queue.Queue(maxsize=2 * LIVE_EVERY)
+
+    def work(sender: int) -> None:
+        while (attack := waiting.get()) is not None:
+            try:
+                reply = send(space, attack, str(sender))
+                defects = judged(space, attack, reply)
+            except httpx.HTTPError as exc:
+                reply, defects = Reply(0, repr(exc)), [f"no answer to {attack.way}: {type(exc).__name__}"]
+            with lock:
+                report.add(attack, reply, defects)
+
+    with ThreadPoolExecutor(SENDERS) as pool:
+        senders = [pool.submit(work, number) for number in range(SENDERS)]
+        try:
+            _draw(space, calls, start, waiting)
+        finally:
+            for _ in senders:
+                waiting.put(None)
+        for sender in senders:
+            sender.result()
+    return report
+
+
+def _draw(space: Space, calls: int, start: int, waiting: queue.Queue[Attack | None]) -> None:
+    drawn = 0
 
     @seed(start)
     @settings(
@@ -51,18 +82,14 @@ def fuzz(space: Space, calls: int, start: int) -> Report:
     )
     @given(attacks(space.schema))
     def one(attack: Attack) -> None:
-        if report.calls % LIVE_EVERY == 0:
+        nonlocal drawn
+        if drawn % LIVE_EVERY == 0:
             space.live()
-            print(f"{report.calls} of {calls} calls", file=sys.stderr, flush=True)
-        try:
-            reply = send(space, attack)
-        except httpx.HTTPError as exc:
-            report.add(attack, Reply(0, repr(exc)), [f"no answer to {attack.way}: {type(exc).__name__}"])
-            return
-        report.add(attack, reply, judged(space, attack, reply))
+            print(f"{drawn:,} of {calls:,} calls", file=sys.stderr, flush=True)
+        drawn += 1
+        waiting.put(attack)
 
     one()
-    return report
 
 
 def main() -> int:

@@ -15,6 +15,7 @@ from zerokit.blocks import chat_box, conversation
 from zerokit.blocks.chat_model import BatchWork, ChatModel, ChatWork, from_page
 from zerokit.blocks.chat_part import ChatPart
 from zerokit.blocks.conversation import Turn
+from zerokit.blocks.harmless import as_written
 from zerokit.blocks.running import Running
 from zerokit.blocks.visitor import left_s
 from zerokit.blocks.waiting import let_wait
@@ -275,7 +276,7 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
         """Answer a message on the page."""
         *settings, meter = values
         try:
-            asked, extra = self.asked(history, settings, Message("user", message))
+            asked, extra = self.asked(history, settings, Message("user", as_written(message)))
             work = self.model.work(asked, extra)
         except ZeroKitError as exc:
             yield [conversation.failed(exc)], gr.skip(), gr.update(visible=False), chat_box.ready()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from zerokit.blocks.harmless import as_written, harmless
 from zerokit.calls.call import Beat, Outcome
 from zerokit.errors import RequestError, ZeroKitError
 from zerokit.requests import ChatReply, Message
@@ -185,7 +186,8 @@ def failed(error: Exception) -> Turn:
 
 
 def said_by(role: str, text: str) -> Turn:
-    """Something that was said; as a part, for Gradio takes tabs and indentation away from a plain string."""
+    """Something that was said, so that it fetches nothing; as a part, for Gradio takes tabs and indentation away from a
+    plain string."""
     return {"role": role, "content": _parts(text)}
 
 
@@ -245,15 +247,15 @@ def _field(turn: Any, name: str) -> Any:
 
 
 def _parts(text: str) -> list[dict[str, str]]:
-    return [{"type": "text", "text": text}]
+    return [{"type": "text", "text": harmless(text)}]
 
 
 def _text(content: Any) -> str:
     """The text of a message's content: a string, or Gradio's list of parts."""
     if isinstance(content, str):
-        return content
+        return as_written(content)
     if isinstance(content, dict):
-        return str(content.get("text") or "") if content.get("type", "text") == "text" else ""
+        return as_written(str(content.get("text") or "")) if content.get("type", "text") == "text" else ""
     if isinstance(content, list | tuple):
         return "".join(_text(part) for part in content)
     return ""

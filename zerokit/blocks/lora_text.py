@@ -18,6 +18,7 @@ from zerokit.blocks.chat_model import BatchWork, ChatModel
 from zerokit.blocks.chat_part import ChatPart
 from zerokit.blocks.conversation import Turn
 from zerokit.blocks.diffusion_wiring import QUIET, root
+from zerokit.blocks.harmless import as_written
 from zerokit.blocks.lora_endpoint import add_endpoints
 from zerokit.blocks.running import Running
 from zerokit.blocks.visitor import left_s
@@ -178,7 +179,9 @@ class LoraText(ChatPart):
             if not text:
                 raise RequestError("Type a message first.")
             choice = self._choice(settings)
-            rows, work = self._work(self.chat.asked_plainly(before, settings, Message("user", text)), choice)
+            rows, work = self._work(
+                self.chat.asked_plainly(before, settings, Message("user", as_written(text))), choice
+            )
         except ZeroKitError as exc:
             yield notes.failed(exc), gr.skip(), gr.skip(), gr.skip(), gr.update(visible=True)
             return
