@@ -5,6 +5,7 @@ import pickle
 import threading
 import time
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import tiny_text
@@ -232,6 +233,28 @@ def test_the_deadline_keeps_what_was_made(babbler):
     reply = ask(babbler, control=Control(time.monotonic() + 0.15), max_new_tokens=230)
     assert reply.ended == "deadline"
     assert 0 < reply.new_tokens < 230
+
+
+def test_no_token_is_begun_that_would_end_after_the_deadline(babbler, monkeypatch):
+    """Tokens that take long: a worker that comes late is ended, and the next call starts cold."""
+    clock = SimpleNamespace(now=100.0)
+
+    class Call(Control):
+        @property
+        def left_s(self):
+            return max(0.0, self.deadline - clock.now)
+
+        def stop_reason(self):
+            return None if self.left_s else "deadline"
+
+    def slow(*args):
+        clock.now += 1
+
+    monkeypatch.setattr(watch, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    hook = babbler.model.register_forward_pre_hook(slow)
+    reply = ask(babbler, control=Call(107.5), max_new_tokens=230)
+    hook.remove()
+    assert (reply.ended, reply.new_tokens, clock.now) == ("deadline", 7, 107.0)
 
 
 def test_a_call_that_is_over_before_it_began_computes_nothing(babbler):

@@ -112,9 +112,11 @@ class Desk:
         self.next_report = time.monotonic() + REPORT_EVERY_S
         return replies
 
-    def stopped(self) -> bool:
-        """Whether the call must end now; remembers why."""
+    def stopped(self, next_s: float = 0.0) -> bool:
+        """Whether the call must end now, or before the next `next_s` seconds are over; remembers why."""
         reason = self.control.stop_reason()
+        if reason is None and self.control.left_s < next_s:
+            reason = "deadline"
         if reason is not None:
             self.ended = reason
         return reason is not None
@@ -138,7 +140,7 @@ class Watch(StoppingCriteria):  # type: ignore[misc]
         self._bad = sampler.not_finite
         self._read = start
         self._ids: torch.Tensor | None = None
-        self._seconds = 0.0
+        self._seconds = self._asked_at = 0.0
         self._all = torch.ones_like(self._bad)
         limits = [start + row.chat.max_new_tokens - len(row.ids) for row in rows]
         self._limits = torch.tensor(limits, device=self._bad.device) if len(set(limits)) > 1 else None
@@ -146,9 +148,10 @@ class Watch(StoppingCriteria):  # type: ignore[misc]
     def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
         """Which rows (a bool each) end with the last of `input_ids` (rows, length)."""
         now = time.monotonic()
-        self._seconds = self._desk.seconds(now)
-        self._ids = input_ids
-        if self._desk.stopped():
+        step_s = 0.0 if self._ids is None else now - self._asked_at
+        self._asked_at, self._seconds, self._ids = now, self._desk.seconds(now), input_ids
+        # A token that takes as long as this one did must not end after the deadline: the worker would be ended too.
+        if self._desk.stopped(step_s):
             return self._all
         if now >= self._desk.next_report:
             self.collect()
