@@ -67,6 +67,13 @@ class Case(Protocol):
         """What is learned from, after `made` tokens or steps."""
 
 
+class _Ample(ChatDuration):
+    """Reserves for whoever has plenty left."""
+
+    def features(self, args: Any, kwargs: Any) -> dict[str, float]:
+        return self.ample_features(args, kwargs)
+
+
 @dataclass(frozen=True)
 class Chats:
     """Other habits of the visitors, or another pace of the model."""
@@ -74,12 +81,15 @@ class Chats:
     name: str
     habits: visits.Habits = field(default_factory=visits.Habits)
     token_s: float = pace.TOKEN_S
+    ample: bool = False
+    """Whether the visitors have plenty left."""
 
     def of_run(self, seed: int) -> Chats:
         return self
 
     def estimator(self) -> Estimator:
-        return ChatDuration(pace.PARAMETERS, 2 * pace.PARAMETERS, name="stand-in", calibration=Calibration(None))
+        kind = _Ample if self.ample else ChatDuration
+        return kind(pace.PARAMETERS, 2 * pace.PARAMETERS, name="stand-in", calibration=Calibration(None))
 
     def visits(self, seed: int, count: int = CALLS) -> Iterable[visits.Visit]:
         return visits.visits(count, seed, self.habits)
@@ -146,6 +156,7 @@ class Pictures:
 
 CHATS = (
     Chats("as above, one after the other"),
+    Chats("the same, with plenty left", ample=True),
     Chats("no examples clicked", visits.Habits(examples_share=0.0)),
     Chats("mostly examples", visits.Habits(examples_share=0.8)),
     Chats("the same again varies more", visits.Habits(same_again=0.3)),
@@ -196,7 +207,7 @@ class Changed:
 CHANGES = {
     "chat": (
         Changed("a card 3 times as slow", CHATS[0], Chats("slow", token_s=3 * pace.TOKEN_S)),
-        Changed("answers 3 times as long", CHATS[4], CHATS[5]),
+        Changed("answers 3 times as long", CHATS[5], CHATS[6]),
     ),
     "images": (
         Changed("a card 3 times as slow", PICTURES[0], PICTURES[5]),
