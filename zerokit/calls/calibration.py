@@ -3,7 +3,8 @@
 A kind of work is a line through the origin of its features: seconds = b . x, every b >= 0, so a forecast is never
 negative and never falls when a feature grows. b is fitted to the last calls, each weighed by its relative error, with
 the prior (scaled to those calls) as a weak pull where they say little. What is reserved is the forecast times the
-95th percentile of the ratios seen, and never less than a recent call that asked for no more.
+95th percentile of the ratios seen or the highest of the last `LATEST`, and never less than a recent call that asked for
+no more.
 
 A call that was ended by its time says how long it took at least. From then on twice that is expected, and again twice
 when that does not do either; each call that is done halves it.
@@ -38,6 +39,8 @@ KEPT_PROMISES = 32
 SURPRISES = 2
 """So many of these calls were cold against all expectation: from there on every call is taken for one."""
 QUANTILE = 0.95
+LATEST = 4
+"""Calls of which each one's ratio counts: a card that has become slower shows in them long before it does in all."""
 RECENT = 8
 """Calls that a forecast may not fall below."""
 GROWTH = 2.0
@@ -133,7 +136,7 @@ class Timing:
         fitted = _nonnegative_least_squares(rows, np.concatenate([y * weight, pull * prior]))
         self._fitted = np.where(x.any(axis=0), fitted, prior)  # of what no call has had yet, only the prior knows
         seen = y / np.maximum(x @ self._fitted, 1e-9)
-        self._margin = max(1.0, float(np.quantile(seen, QUANTILE)))
+        self._margin = max(1.0, float(np.quantile(seen, QUANTILE)), float(seen[-LATEST:].max()))
 
 
 def _covers(x: Sequence[float], other: Sequence[float]) -> bool:
