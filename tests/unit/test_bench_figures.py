@@ -69,6 +69,12 @@ def test_an_answer_of_two_calls_costs_two_runs():
     assert (day.answers, day.limit) == (4, "runs")
 
 
+def test_what_was_killed_costs_a_run_and_is_no_answer():
+    killed = Visit("free", "killed", 4.0, (call(2, outcome="killed"),), "Aborted.")
+    (day,) = figures.days(visited(served(call(1)), killed))
+    assert (day.answers, day.limit) == (4, "runs")
+
+
 def test_nothing_is_said_of_days_where_no_call_ran():
     refused = Visit("free", "refused", 0.1, (call(1, cold=None, outcome="refused:cap"),), "No.")
     assert figures.days(visited(refused)) == []

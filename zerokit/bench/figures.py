@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import cycle
+from itertools import cycle, islice
 from typing import Any
 
 from ..emulator.records import Call
@@ -77,9 +77,10 @@ def tiers(measured: Measured) -> list[Tier]:
 def days(measured: Measured) -> list[Day]:
     """For each plan of the load: its day, filled with the calls that were measured, one after the other.
 
-    Nothing else is assumed: a call is refused that reserves more than is left, and costs what it used.
+    Nothing else is assumed: a call is refused that reserves more than is left, and costs what it used. One that was
+    killed or failed costs as much, and is no answer.
     """
-    ran = [visit.calls for visit in measured.visits if visit.calls and all(c.cold is not None for c in visit.calls)]
+    ran = [visit for visit in measured.visits if visit.calls and all(c.cold is not None for c in visit.calls)]
     return [_day(PLANS[name], ran) for name in measured.load.tiers] if ran else []
 
 
@@ -119,18 +120,18 @@ def _tier(name: str, visits: Sequence[Visit]) -> Tier:
     )
 
 
-def _day(plan: Plan, ran: Sequence[Sequence[Call]]) -> Day:
+def _day(plan: Plan, ran: Sequence[Visit]) -> Day:
     used_before_s = round(LATER * plan.base_s)
     answers, limit = _held(plan, ran, 0.0)
     later, limit_later = _held(plan, ran, used_before_s)
     return Day(plan.name, answers, limit, used_before_s, later, limit_later)
 
 
-def _held(plan: Plan, ran: Sequence[Sequence[Call]], used_s: float) -> tuple[int, str]:
+def _held(plan: Plan, ran: Sequence[Visit], used_s: float) -> tuple[int, str]:
     """Answers until the first that is refused, and why."""
-    left_s, runs = plan.base_s - used_s, plan.runs
-    for answers, one in enumerate(cycle(ran)):
-        for call in one:
+    left_s, runs, answers = plan.base_s - used_s, plan.runs, 0
+    for visit in islice(cycle(ran), LONGEST_DAY):
+        for call in visit.calls:
             if call.reserved_s > plan.cap_s:
                 return answers, "what one call may reserve"
             if runs == 0:
@@ -139,9 +140,8 @@ def _held(plan: Plan, ran: Sequence[Sequence[Call]], used_s: float) -> tuple[int
                 return answers, "seconds"
             left_s -= call.charged_s
             runs = None if runs is None else runs - 1
-        if answers >= LONGEST_DAY:
-            break
-    return LONGEST_DAY, ""
+        answers += visit.how in ("served", "cut")
+    return answers, ""
 
 
 def _answers(count: int) -> str:
