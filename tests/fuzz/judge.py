@@ -36,6 +36,10 @@ class Report:
         self.outcomes[attack.way, outcome(reply)] += 1
         for defect in defects:
             self.times[defect] += 1
+            if defect not in self.found:
+                print(
+                    f"{defect}: {attack} got {reply.status} {reply.text[-300:]!r}"[:1500], file=sys.stderr, flush=True
+                )
             examples = self.found.setdefault(defect, [])
             if len(examples) < EXAMPLES:
                 examples.append((attack, reply))

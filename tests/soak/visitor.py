@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 import re
@@ -17,7 +18,7 @@ from zerokit.pictures.record import read_png
 
 PATIENCE_S = 120.0
 """An answer that has not come after so long is lost."""
-MARK = re.compile(r"mark-[\w:-]+?-[0-9a-f]{8}")
+MARK = re.compile(r"mark-[a-z]+-v\d+-[0-9a-f]{8}")
 LEFT = re.compile(r"you have (\d+) s left")
 METER = re.compile(r'"exactness": ?"exact"[^{}]*?"left_s": ?([\d.]+)')
 PAUSE_S = (0.5, 8.0)
@@ -58,8 +59,10 @@ class Visitor:
         self.client = httpx.AsyncClient(
             base_url=space.url, headers=headers, timeout=PATIENCE_S, limits=httpx.Limits(max_keepalive_connections=0)
         )
-        self.session = uuid.uuid4().hex[:12]
         self.asked = 0
+        self._tag = name.replace(":", "-")
+        self._alive: asyncio.Task[None] | None = None
+        self.session = uuid.uuid4().hex[:12]
 
     async def visit(self, is_open: asyncio.Event, over: asyncio.Event, running: set[str]) -> None:
         """Do one thing after the other until it is over; pause while it is closed."""
@@ -68,12 +71,31 @@ class Visitor:
             if over.is_set():
                 break
             running.add(self.name)
+            self._live()
             try:
                 await self.act()
             finally:
                 running.discard(self.name)
             await asyncio.sleep(self.dice.uniform(*PAUSE_S))
+        self._new_page()
         await self.client.aclose()
+
+    def _live(self) -> None:
+        """Hold the connection by which Gradio knows that a page is open; after a restart a new one."""
+        if self._alive is None or self._alive.done():
+            self._alive = asyncio.create_task(self._heartbeat(self.session))
+
+    async def _heartbeat(self, session: str) -> None:
+        with contextlib.suppress(httpx.TransportError):  # the app is gone
+            async with self.client.stream("GET", f"/gradio_api/heartbeat/{session}") as stream:
+                async for _ in stream.aiter_raw():
+                    pass
+
+    def _new_page(self) -> None:
+        """Close the page; the next one is of another session."""
+        if self._alive is not None:
+            self._alive.cancel()
+        self.session = uuid.uuid4().hex[:12]
 
     async def act(self) -> None:
         """One thing that a visitor does."""
@@ -81,7 +103,7 @@ class Visitor:
         act = self.dice.choices(acts, (4, 3, 3, 2, 1))[0]
         life = self.space.life
         self.asked += 1
-        mark = f"mark-{self.name}-{self.dice.randrange(16**8):08x}"
+        mark = f"mark-{self._tag}-{self.dice.randrange(16**8):08x}"
         try:
             await asyncio.wait_for(act(mark), PATIENCE_S)
         except (httpx.TransportError, httpx.HTTPStatusError, json.JSONDecodeError) as exc:
@@ -134,7 +156,7 @@ class Visitor:
     async def reload(self, mark: str) -> None:
         """The page anew: another session."""
         (await self.client.get("/")).raise_for_status()
-        self.session = uuid.uuid4().hex[:12]
+        self._new_page()
         self.ledger.outcomes["reloaded"] += 1
 
     async def _call(self, api: str, data: list[object], mark: str) -> list | None:
@@ -168,7 +190,7 @@ class Visitor:
         does = self.dice.choices(("wait", "stop", "leave"), (7, 2, 1))[0] if stop else "wait"
         if does == "leave":
             await self._leave(path)
-            self.session = uuid.uuid4().hex[:12]
+            self._new_page()
             return
         stopping = asyncio.create_task(self._press(stop)) if does == "stop" else None
         text = (await self.client.get(path)).text
@@ -216,10 +238,12 @@ class Visitor:
     def _look(self, text: str, mark: str, before_s: float) -> None:
         """Nothing of anybody else is in it: no mark and no quota."""
         for found in set(MARK.findall(text)) - {mark}:
-            if not found.startswith(f"mark-{self.name}-"):
+            if not found.startswith(f"mark-{self._tag}-"):
                 self.ledger.defect("another visitor's text", f"{self.name} saw {found}")
         after_s = self.me.left_s
         for told in [*LEFT.findall(text), *METER.findall(text)]:
+            if told == "0":  # the fault `seconds` says so to everybody
+                continue
             if not min(before_s, after_s) - 1.5 <= float(told) <= max(before_s, after_s) + 1.5:
                 told_of = f"{self.name} had {before_s:.1f} s, then {after_s:.1f} s, and was told {told} s"
                 self.ledger.defect("another quota than the visitor's", told_of)
