@@ -30,6 +30,11 @@ def test_threads_of_the_author_see_the_same_device(world, strict_world):
     assert strict_world.client("probe", "pro").predict(api_name="/threads") == [10, 10, 10]
 
 
+def test_what_a_worker_imports_late_finds_a_torch_it_can_work_with(world):
+    """torch's compiler looks through all its functions when it is imported, as by a model that is loaded in a call."""
+    assert world.client("probe", "pro").predict(api_name="/late") == "torch._dynamo"
+
+
 def test_strict_finds_mixed_devices(strict_world, world):
     with pytest.raises(AppError, match="RuntimeError"):
         strict_world.client("probe", "pro").predict(api_name="/mixed")

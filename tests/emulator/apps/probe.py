@@ -64,6 +64,14 @@ def threads() -> list[float]:
 
 
 @spaces.GPU(duration=10)
+def late() -> str:
+    """What loads a model in the call imports in the worker."""
+    import torch._dynamo
+
+    return torch._dynamo.__name__
+
+
+@spaces.GPU(duration=10)
 def mixed() -> float:
     return float((weights + torch.ones(4)).sum())
 
@@ -96,6 +104,7 @@ with gr.Blocks() as demo:
     gr.LoginButton()
     gr.Button().click(facade, None, gr.JSON(), api_name="facade")
     gr.Button().click(threads, None, gr.JSON(), api_name="threads")
+    gr.Button().click(late, None, gr.Textbox(), api_name="late")
     gr.Button().click(mixed, None, gr.Number(), api_name="mixed")
     gr.Button().click(leak, None, gr.Textbox(), api_name="leak")
     gr.Button().click(forward, gr.Number(1), gr.JSON(), api_name="forward")

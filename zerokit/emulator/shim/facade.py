@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -93,11 +94,12 @@ def _describe(patching: ModuleType) -> None:
     accelerator.current_accelerator = lambda *args, **kwargs: torch.device("cuda")
     for name in ("synchronize", "empty_cache"):
         if hasattr(accelerator, name):
-            setattr(accelerator, name, _nothing)
+            setattr(accelerator, name, _nothing())
 
 
-def _nothing(*args: Any, **kwargs: Any) -> None:
-    return None
+def _nothing() -> Callable[..., None]:
+    """One of its own for each name: torch._dynamo, which a worker may import, refuses one that stands for several."""
+    return lambda *args, **kwargs: None
 
 
 def _forget(cuda: Any) -> None:
@@ -106,8 +108,8 @@ def _forget(cuda: Any) -> None:
         "reset_peak_memory_stats", "reset_max_memory_allocated", "reset_max_memory_cached",
         "reset_accumulated_memory_stats", "set_per_process_memory_fraction",
     ):  # fmt: skip
-        setattr(cuda, name, _nothing)
-    cuda.memory.empty_cache = _nothing
+        setattr(cuda, name, _nothing())
+    cuda.memory.empty_cache = cuda.empty_cache
     cuda._exchange_device = cuda._maybe_exchange_device = lambda device: 0
 
 
@@ -143,7 +145,7 @@ def _stream() -> None:
     cuda.Event, cuda.Stream = Event, Stream
     cuda.current_stream = cuda.default_stream = lambda *args, **kwargs: default
     cuda.stream = lambda stream: contextlib.nullcontext(stream)
-    cuda.set_stream = _nothing
+    cuda.set_stream = _nothing()
 
 
 def _autocast() -> None:
