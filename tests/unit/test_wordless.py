@@ -1,8 +1,12 @@
 """An event that fails says so, whatever it failed of, and nothing of what went wrong inside."""
 
+from pathlib import Path
+
 import gradio as gr
 import pytest
+from fastapi.testclient import TestClient
 from gradio import queueing, utils
+from gradio.routes import App
 
 from zerokit.blocks import wordless
 from zerokit.blocks.waiting import let_wait
@@ -13,6 +17,7 @@ def gradio(monkeypatch):
     """Gradio as it was before any block of ours."""
     monkeypatch.setattr(queueing, "error_payload", wordless._of_gradio)
     monkeypatch.setattr(utils, "error_payload", wordless._of_gradio)
+    monkeypatch.setattr(queueing.Queue, "push", wordless._push)
 
 
 @pytest.mark.usefixtures("gradio")
@@ -32,3 +37,19 @@ def test_what_is_said_to_visitors_stays():
     said = queueing.error_payload(gr.Error("Too long.", title="No", print_exception=False), False)
     assert (said["title"], said["error"]) == ("No", "Too long.")
     assert queueing.error_payload(ValueError("shown to developers"), True)["error"] == "shown to developers"
+
+
+@pytest.mark.usefixtures("gradio")
+@pytest.mark.parametrize("words", [False, True])
+def test_an_event_that_is_turned_away_tells_no_path(words):
+    with gr.Blocks(analytics_enabled=False) as demo:
+        text = gr.Textbox()
+        gr.Button().click(str, text, text, validator=lambda _: gr.validate(True, ""))
+    if words:
+        let_wait(demo)
+    file = {"path": "", "meta": {"_type": "gradio.FileData"}}
+    asked = {"data": [file], "fn_index": 0, "session_hash": "a"}
+    reply = TestClient(App.create_app(demo)).post("/gradio_api/queue/join", json=asked)
+    assert reply.status_code == 400
+    assert (str(Path.cwd()) in reply.text) is not words
+    assert (wordless.TITLE in reply.text) is words

@@ -1,4 +1,4 @@
-"""Failures that nobody has words for: an event still says that it failed, and what to do."""
+"""Failures that nobody has words for: an event still says that it failed and what to do, and nothing else."""
 
 from __future__ import annotations
 
@@ -12,19 +12,27 @@ TEXT = (
     "A program finds what each endpoint takes under “Use via API”."
 )
 _of_gradio = utils.error_payload
+_push = queueing.Queue.push
 
 
 def give_words() -> None:
     """Let every event of this program that fails say so.
 
     Of what is not raised for visitors Gradio (6.31, `utils.error_payload`) tells a program `null` and a page a bare
-    "Error", as when a file was never uploaded or an input has another type. The text of such an exception is not for
-    visitors: it may hold paths.
+    "Error", as when a file was never uploaded or an input has another type; and of what a validator's inputs fail on it
+    tells the exception's text (`Queue.push`), which is not for visitors: it may hold paths.
     """
     queueing.error_payload = utils.error_payload = error_payload
+    queueing.Queue.push = push
 
 
 def error_payload(error: BaseException | None, show_error: bool) -> dict[str, Any]:
     """What the event answers: what Gradio says, or else that it failed."""
     content: dict[str, Any] = _of_gradio(error, show_error)
     return content if content.get("error") else {**content, "error": TEXT, "title": TITLE, "visible": True}
+
+
+async def push(queue: Any, *args: Any, **named: Any) -> tuple[bool, Any, str]:
+    """Take an event into the queue; one that is turned away for what it was sent is told in our words."""
+    taken, said, state = await _push(queue, *args, **named)
+    return taken, f"{TITLE}. {TEXT}" if state == "error" else said, state
