@@ -23,6 +23,7 @@ import tiny_image  # found where chat_world looks for it  # isort: skip
 import tiny_image_adapters  # isort: skip
 import tiny_text  # isort: skip
 
+pytestmark = pytest.mark.timeout(600)  # the first test waits for a Space with two models
 HERE = Path(__file__).parent
 ELSEWHERE = "http://elsewhere.example"
 RUN = "window.hacked=1"

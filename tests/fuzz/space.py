@@ -86,21 +86,13 @@ class Space:
         joined = _post(client, "/gradio_api/queue/join", content)
         if joined.status_code != 200:
             return Reply(joined.status_code, joined.text)
-        text, failed, words = "", False, ""
-        give_up_at = time.monotonic() + PATIENCE_S
-        with client.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as stream:
-            for line in stream.iter_lines():
-                text += line + "\n"
-                if time.monotonic() > give_up_at:  # heartbeats come for ever
-                    raise httpx.ReadTimeout(f"the event was not over after {PATIENCE_S:g} s: {text[-500:]}")
-                if not line.startswith("data:"):
-                    continue
-                message = json.loads(line[5:])
-                if message["msg"] in ("process_completed", "unexpected_error"):
-                    failed = not message.get("success", False)
-                    words = str((message.get("output") or message).get("error") or message.get("message") or "")
-                if message["msg"] in ("close_stream", "unexpected_error"):
-                    break
+        event_id = joined.json()["event_id"]
+        text = _until_its_end(client, "/gradio_api/queue/data", event_id, session_hash=session)
+        failed, words = False, ""
+        for message in (json.loads(line[5:]) for line in text.splitlines() if line.startswith("data:")):
+            if _is_last(message, event_id):
+                failed = not message.get("success", False)
+                words = str((message.get("output") or message).get("error") or message.get("message") or "")
         return Reply(200, text, failed, words)
 
     def raw(self, client: httpx.Client, method: str, path: str, **more: Any) -> Reply:
@@ -123,9 +115,30 @@ class Space:
         if begun.status_code != 200 or "event_id" not in begun.text:
             return Reply(begun.status_code, begun.text)
         event_id = begun.json()["event_id"]
-        answer = client.get(path + event_id)
-        event, _, data = answer.text.rpartition("event: ")[2].partition("\n")
-        return Reply(answer.status_code, answer.text, event == "error", words_of(data) if event == "error" else "")
+        text = _until_its_end(client, path + event_id)
+        event, _, data = text.rpartition("event: ")[2].partition("\n")
+        return Reply(200, text, event == "error", words_of(data) if event == "error" else "")
+
+
+def _until_its_end(client: httpx.Client, path: str, event_id: str = "", **params: str) -> str:
+    """All lines of a stream; heartbeats come for ever where an event is never over."""
+    text, give_up_at = "", time.monotonic() + PATIENCE_S
+    with client.stream("GET", path, params=params) as stream:
+        for line in stream.iter_lines():
+            text += line + "\n"
+            if time.monotonic() > give_up_at:
+                raise httpx.ReadTimeout(f"the event was not over after {PATIENCE_S:g} s: {text[-500:]}")
+            if event_id and line.startswith("data:") and _is_last(json.loads(line[5:]), event_id):
+                break
+    return text
+
+
+def _is_last(message: dict[str, Any], event_id: str) -> bool:
+    """Whether a message of a page's stream ends that event."""
+    return message["msg"] == "unexpected_error" or (message["msg"], message["event_id"]) == (
+        "process_completed",
+        event_id,
+    )
 
 
 def words_of(data: str) -> str:
