@@ -1,4 +1,4 @@
-"""A card that becomes slower in the middle: the estimate follows within a few calls."""
+"""A card that becomes slower, or quicker, in the middle: the estimate follows within a few calls."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from zerokit.calls.calibration import LATEST, Timing
+from zerokit.calls.calibration import CHANGED, LATEST, Timing
 
 
 def cut(timing, chance, slower, count):
@@ -39,3 +39,24 @@ def test_one_slow_call_among_many_is_forgotten_after_a_few():
     assert timing.forecast({"call": 1.0, "steps": 4.0}) > 2 * before
     cut(timing, chance, 1.0, LATEST)
     assert timing.forecast({"call": 1.0, "steps": 4.0}) < 1.2 * before
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_a_slow_card_took_is_not_reserved_for_on_a_quick_one(seed):
+    chance, timing = random.Random(seed), Timing({"call": 0.5, "steps": 0.1})
+    features = {"call": 1.0, "steps": 20.0}
+    cut(timing, chance, 3.0, 60)
+    assert timing.forecast(features) == pytest.approx(7.5, rel=0.15)
+    cut(timing, chance, 1.0, CHANGED + 8)
+    assert timing.forecast(features) < 1.3 * 2.5
+    assert len(timing.calls) == CHANGED + 8
+
+
+def test_another_kind_of_request_is_no_other_card():
+    """Few steps only, for long: what many take is still known."""
+    chance, timing = random.Random(3), Timing({"call": 0.5, "steps": 0.1})
+    cut(timing, chance, 1.0, 30)
+    for _ in range(3 * CHANGED):
+        timing.observe({"call": 1.0, "steps": 1.0}, 0.6 * chance.uniform(0.9, 1.1))
+    assert len(timing.calls) == 30 + 3 * CHANGED
+    assert timing.forecast({"call": 1.0, "steps": 50.0}) == pytest.approx(5.5, rel=0.15)

@@ -41,6 +41,10 @@ SURPRISES = 2
 QUANTILE = 0.95
 LATEST = 4
 """Calls of which each one's ratio counts: a card that has become slower shows in them long before it does in all."""
+CHANGED = 6
+MUCH_LESS = 0.6
+"""When so many calls in a row took so much less than most before them, or these so much less than they, what was before
+is forgotten: it would be reserved for until the last of it is gone."""
 RECENT = 8
 """Calls that a forecast may not fall below."""
 GROWTH = 2.0
@@ -123,6 +127,14 @@ class Timing:
         return tuple(min(MOST_UNITS, value) if value >= LEAST_UNITS else 0.0 for value in units)
 
     def _fit(self) -> None:
+        seen = self._fit_to_calls()
+        if _has_changed(seen):
+            self.calls = self.calls[-CHANGED:]
+            seen = self._fit_to_calls()
+        self._margin = max(1.0, float(np.quantile(seen, QUANTILE)), float(seen[-LATEST:].max()))
+
+    def _fit_to_calls(self) -> Any:
+        """Fit to all calls; what each took against what is expected of it now."""
         x = np.array([call[0] for call in self.calls])
         y = np.array([max(call[1], 1e-3) for call in self.calls])
         expected = x @ self.prior
@@ -135,8 +147,15 @@ class Timing:
         rows = np.vstack([x * weight[:, None], np.diag(pull)])
         fitted = _nonnegative_least_squares(rows, np.concatenate([y * weight, pull * prior]))
         self._fitted = np.where(x.any(axis=0), fitted, prior)  # of what no call has had yet, only the prior knows
-        seen = y / np.maximum(x @ self._fitted, 1e-9)
-        self._margin = max(1.0, float(np.quantile(seen, QUANTILE)), float(seen[-LATEST:].max()))
+        return y / np.maximum(x @ self._fitted, 1e-9)
+
+
+def _has_changed(seen: Any) -> bool:
+    """Whether the last calls took so much less, or more, than those before that it is another card, or other work."""
+    if len(seen) < 3 * CHANGED:
+        return False
+    new, old = seen[-CHANGED:], seen[:-CHANGED]
+    return bool(new.max() < MUCH_LESS * np.quantile(old, 0.25) or MUCH_LESS * new.min() > np.quantile(old, 0.75))
 
 
 def _covers(x: Sequence[float], other: Sequence[float]) -> bool:
