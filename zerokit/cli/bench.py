@@ -46,6 +46,8 @@ def bench(
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
 ) -> None:
     """Let visitors use a Space on the local ZeroGPU, and count what they got and what it cost."""
+    from httpx import HTTPError
+
     from ..bench import figures, inputs
     from ..bench.run import Load, measure
 
@@ -59,6 +61,8 @@ def bench(
         measured = measure(app, load, api=api, values=values, told=lambda text: typer.echo(text, err=True))
     except RuntimeError as exc:
         raise UsageError(str(exc)) from exc
+    except HTTPError as exc:
+        raise UsageError(f"The app's page did not answer in time ({exc}): this machine may be too busy.") from exc
     if report is not None:
         from ..bench.page import page
 
