@@ -9,13 +9,10 @@ import pytest
 from zerokit import templates
 from zerokit.testing import Space
 
-START_S = 300
-"""An app starts slowly where many others compute."""
-
 
 @pytest.fixture(scope="session")
 def chat_space() -> Iterator[Space]:
-    with Space(templates.folder("chat"), timeout_s=START_S) as space:
+    with Space(templates.folder("chat"), timeout_s=300) as space:
         yield space
 
 

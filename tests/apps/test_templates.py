@@ -11,7 +11,6 @@ from pathlib import Path
 
 import gradio as gr
 import pytest
-from conftest import START_S
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -21,6 +20,9 @@ from zerokit.doctor import examine
 from zerokit.errors import RequestError
 from zerokit.quota.platform import PLANS
 from zerokit.testing import Space
+
+START_S = 300
+"""An app starts slowly where many others compute."""
 
 PROMPT = "a red circle on a white background"
 
