@@ -24,7 +24,9 @@ def run(capsys, *args):
     return code, " ".join(said.out.split()), " ".join(said.err.split())
 
 
-@pytest.mark.parametrize("args", [["--help"], ["demo", "--help"], ["dev", "--help"], ["new", "--help"], ["--version"], ["dmo"]])
+@pytest.mark.parametrize(
+    "args", [["--help"], ["demo", "--help"], ["dev", "--help"], ["new", "--help"], ["--version"], ["dmo"]]
+)
 def test_nothing_heavy_is_imported_before_it_is_needed(args):
     program = (
         "import sys\nfrom zerokit.cli import main\n"
