@@ -48,7 +48,7 @@ class Dev:
     def end(self, number: signal.Signals | None = None) -> int:
         if number is not None:
             self.process.send_signal(number)
-        code = self.process.wait(timeout=30)
+        code = self.process.wait(timeout=90)
         self._reader.join(timeout=10)
         self.process.stdout.close()
         return code

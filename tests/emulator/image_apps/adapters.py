@@ -47,4 +47,4 @@ with gr.Blocks() as demo:
     gr.api(paint, api_name="paint")
 
 if __name__ == "__main__":
-    demo.launch()
+    demo.queue(max_size=100).launch()  # of two clicks at once, the second waits
