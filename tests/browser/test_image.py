@@ -60,6 +60,28 @@ def visit(space, browser):
     assert [studio.problems for studio in studios if studio.problems] == []
 
 
+# The first of all: what the tests below let the app learn of slow steps makes every price the same.
+def test_what_fits_is_offered_below_the_button(space, visit):
+    studio = visit()
+    studio.open("Settings")
+    studio.page.wait_for_timeout((hub.KNOWN_FOR_S + 1) * 1000)  # from here on no worker is expected to be there
+    studio.set("Steps", STEPS - 1)
+    studio.page.wait_for_timeout(2000)  # for its price
+    left = int(re.search(r"about (\d+) s", studio.bar.inner_text())[1]) + 1
+    space.z.set_left("free", left)
+    studio.page.wait_for_timeout((hub.KNOWN_FOR_S + 1) * 1000)  # until the app asks the Hub again
+    studio.set("Steps", 100)
+    expect(studio.fit).to_have_text(re.compile(rf"^\s*\d+ steps fit your {left} s: use that\s*$"), timeout=PATIENCE_MS)
+    steps = studio.fit.inner_text().split()[0]
+    studio.fit.click()
+    expect(studio.number("Steps")).to_have_value(steps)
+    expect(studio.fit).to_be_hidden()
+    studio.paint()
+    assert read_png(studio.files()[0]).steps == int(steps)
+    space.new_day()
+    studio.page.wait_for_timeout((hub.KNOWN_FOR_S + 1) * 1000)  # else the app still believes it in the next test
+
+
 def test_a_picture_large_then_four_at_once_and_those_of_before(space, visit):
     studio = visit(viewport={"width": 1100, "height": 900})
     expect(studio.root.get_by_role("button", name="Change this picture")).to_be_disabled()
@@ -166,27 +188,6 @@ def test_a_click_that_does_not_reach_the_server_can_be_repeated(space, visit):
     studio.prompt.press("Enter")
     expect(studio.thumbnails).to_have_count(2, timeout=PATIENCE_MS)
     studio.over()
-
-
-def test_what_fits_is_offered_below_the_button(space, visit):
-    studio = visit()
-    studio.open("Settings")
-    studio.page.wait_for_timeout((hub.KNOWN_FOR_S + 1) * 1000)  # from here on no worker is expected to be there
-    studio.set("Steps", STEPS - 1)
-    studio.page.wait_for_timeout(2000)  # for its price
-    left = int(re.search(r"about (\d+) s", studio.bar.inner_text())[1]) + 1
-    space.z.set_left("free", left)
-    studio.page.wait_for_timeout((hub.KNOWN_FOR_S + 1) * 1000)  # until the app asks the Hub again
-    studio.set("Steps", 100)
-    expect(studio.fit).to_have_text(re.compile(rf"^\s*\d+ steps fit your {left} s: use that\s*$"), timeout=PATIENCE_MS)
-    steps = studio.fit.inner_text().split()[0]
-    studio.fit.click()
-    expect(studio.number("Steps")).to_have_value(steps)
-    expect(studio.fit).to_be_hidden()
-    studio.paint()
-    assert read_png(studio.files()[0]).steps == int(steps)
-    space.new_day()
-    studio.page.wait_for_timeout((hub.KNOWN_FOR_S + 1) * 1000)  # else the app still believes it in the next test
 
 
 def test_a_dropped_picture_brings_its_settings_back(space, visit):

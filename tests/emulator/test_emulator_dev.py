@@ -24,7 +24,12 @@ class Dev:
 
     def __init__(self, *args: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "zerokit", "dev", *args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [sys.executable, "-m", "zerokit", "dev", *args],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            # As in a terminal, also where these tests run in the background of a shell, which has it ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
         self.lines: list[str] = []
         self._reader = threading.Thread(target=lambda: self.lines.extend(self._read()))
@@ -48,7 +53,7 @@ class Dev:
     def end(self, number: signal.Signals | None = None) -> int:
         if number is not None:
             self.process.send_signal(number)
-        code = self.process.wait(timeout=90)
+        code = self.process.wait(timeout=30)
         self._reader.join(timeout=10)
         self.process.stdout.close()
         return code
