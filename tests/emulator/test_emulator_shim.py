@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from zerokit.emulator.cards import Card
-from zerokit.emulator.shim import hooks, spaces_side, torch_side, worker_faults
+from zerokit.emulator.shim import gradio_side, hooks, spaces_side, torch_side, worker_faults
 
 
 @pytest.fixture
@@ -100,3 +100,27 @@ def test_a_fault_is_over_with_its_call():
     worker_faults.begin(None)
     assert model(torch.ones(1)).isfinite().all()
     assert torch.nn.Module.__call__ is before
+
+
+COMPONENT = """
+from gradio.components import Textbox
+
+
+class Mine(Textbox):
+    EVENTS = ["change"]
+"""
+
+
+@pytest.mark.parametrize("in_the_emulator", [True, False])
+def test_gradio_writes_no_stub_of_a_component(tmp_path, monkeypatch, in_the_emulator):
+    from gradio import component_meta
+
+    monkeypatch.setattr(component_meta, "create_or_modify_pyi", component_meta.create_or_modify_pyi)
+    if in_the_emulator:
+        gradio_side.no_stubs(component_meta)
+    (tmp_path / "with_a_component.py").write_text(COMPONENT)
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("with_a_component")
+    assert module.Mine().get_block_name() == "mine"
+    assert (tmp_path / "with_a_component.pyi").exists() is not in_the_emulator
+    monkeypatch.delitem(sys.modules, "with_a_component")

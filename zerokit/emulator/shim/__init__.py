@@ -18,6 +18,7 @@ def install() -> None:
     after_import("spaces.zero.client", spaces_side.watch_answers)
     after_import("spaces.zero.wrappers", spaces_side.carry_faults)
     after_import("spaces.zero.torch.patching", spaces_side.replace_moves)
+    after_import("gradio.component_meta", gradio_side.no_stubs)
     after_import("gradio.routes", gradio_side.add_identity)
     after_import("gradio.http_server", gradio_side.no_hot_reload)
     after_import("uvicorn.server", gradio_side.report_address)

@@ -121,6 +121,15 @@ def no_hot_reload(http_server: ModuleType) -> None:
     http_server.watchfn_spaces = lambda reloader: None  # type: ignore[attr-defined]
 
 
+def no_stubs(component_meta: ModuleType) -> None:
+    """Gradio writes a type stub of each component beside its source, anew in each process: not here.
+
+    It takes 2 of the 5 seconds that `import gradio` does, and apps that start together write the same files
+    (component_meta.py, create_or_modify_pyi).
+    """
+    component_meta.create_or_modify_pyi = lambda *of: None  # type: ignore[attr-defined]
+
+
 def report_address(server: ModuleType) -> None:
     """Tell the emulator where the app answers, as soon as it does."""
     startup = server.Server.startup
