@@ -118,9 +118,8 @@ def test_gradio_writes_no_stub_of_a_component(tmp_path, monkeypatch, in_the_emul
     monkeypatch.setattr(component_meta, "create_or_modify_pyi", component_meta.create_or_modify_pyi)
     if in_the_emulator:
         gradio_side.no_stubs(component_meta)
-    (tmp_path / "with_a_component.py").write_text(COMPONENT)
+    name = f"with_a_component_{in_the_emulator}"
+    (tmp_path / f"{name}.py").write_text(COMPONENT)
     monkeypatch.syspath_prepend(tmp_path)
-    module = importlib.import_module("with_a_component")
-    assert module.Mine().get_block_name() == "mine"
-    assert (tmp_path / "with_a_component.pyi").exists() is not in_the_emulator
-    monkeypatch.delitem(sys.modules, "with_a_component")
+    assert importlib.import_module(name).Mine().get_block_name() == "mine"
+    assert (tmp_path / f"{name}.pyi").exists() is not in_the_emulator
