@@ -2,8 +2,9 @@
 PYTHON ?= python3
 # torch comes first: what depends on it then keeps this build instead of fetching the largest one.
 TORCH ?= torch==2.13.0
-# Tests run side by side, file by file: the slow ones with browsers and emulators are at the front.
-JOBS ?= 2
+# Tests run side by side, file by file: the slow ones with browsers and emulators are at the front. A third of their
+# time is waiting, so two cores have work for three.
+JOBS ?= 3
 # What takes real seconds is measured with few repetitions, unless FULL is set.
 QUICK := $(if $(FULL),,--quick)
 

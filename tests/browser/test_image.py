@@ -116,6 +116,7 @@ def test_a_picture_large_then_four_at_once_and_those_of_before(space, visit):
 def test_progress_does_not_move_the_page_and_stop_keeps_what_there_is(space, visit):
     studio = visit(viewport={"width": 1100, "height": 900})
     space.z.set_faults("slow:0.1")
+    paint(space, steps=STEPS)  # so that enough is reserved for slow steps
     gallery = studio.root.locator(".zi-gallery")
     before = gallery.bounding_box(), studio.generate.bounding_box()
     studio.prompt.fill(PROMPT)

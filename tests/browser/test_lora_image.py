@@ -38,7 +38,7 @@ def space(tmp_path_factory, files):
     env = {"IMAGE_MODEL": str(model), "LORA_ADAPTERS": adapters, "LORA_CUSTOM": "1", "IMAGE_STEPS": str(STEPS)}
     with world(APP, env=env) as space:
         space.z.set_faults("slow:0.1")
-        space.client().predict(PROMPT, steps=150, api_name="/generate")  # what steps take on this machine is learned
+        space.client().predict(PROMPT, steps=60, api_name="/generate")  # what steps take on this machine is learned
         yield space
 
 

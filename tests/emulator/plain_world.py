@@ -60,5 +60,5 @@ def run_world(z: ZeroGPU, *names: str) -> Iterator[World]:
         yield world
         world.close()
     left_over = {t.name for t in threading.enumerate() if t not in threads and t.name.startswith("zerokit")}
-    assert left_over == set()
+    assert left_over == set(), left_over  # pytest does not rewrite this file
     assert [pid for group in groups for pid in group_members(group)] == []

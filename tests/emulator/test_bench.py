@@ -43,10 +43,6 @@ def test_the_command_prints_all_figures_and_what_a_visitor_was_told(tmp_path, ca
     assert "reserved 180 s" in report.read_text("utf-8")
 
 
-@pytest.mark.parametrize(
-    ("api", "values", "problem"),
-    [("/chatt", [], r"Did you mean /chat\?"), ("/chat", [{"massage": "a"}], "Did you mean 'message'")],
-)
-def test_what_the_app_does_not_have_is_said(api, values, problem):
-    with pytest.raises(UsageError, match=problem):
-        measure(CHAT, Load(("free",), 1, 0), api=api, values=values)
+def test_what_the_app_does_not_have_is_said():
+    with pytest.raises(UsageError, match="Did you mean 'message'"):
+        measure(CHAT, Load(("free",), 1, 0), api="/chat", values=[{"massage": "a"}])

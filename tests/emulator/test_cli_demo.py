@@ -60,10 +60,21 @@ def test_a_question_is_answered_with_an_adapter(capsys):
     assert re.search(r"reserved \d+ s · used [\d.]+ s · done", out)
 
 
-def test_an_adapter_that_is_not_there_gets_the_nearest(capsys):
-    code, out, err = run(capsys, "lora", "--ask", "Hello", "--adapter", "pirat=0.5")
+@pytest.mark.parametrize(
+    ("asked", "adapter", "hint"),
+    [
+        ("--ask", "pirat=0.5", 'There is no adapter "pirat". Did you mean "pirate"?'),
+        ("--ask", "outline", 'There is no adapter "outline". There are: pirate, terse.'),
+        ("--prompt", "outlines", 'There is no adapter "outlines". Did you mean "outline"?'),
+    ],
+)
+def test_an_adapter_that_is_not_there_gets_the_nearest_before_anything_is_started(
+    capsys, monkeypatch, asked, adapter, hint
+):
+    monkeypatch.setattr("zerokit.emulator.ZeroGPU", None)
+    code, out, err = run(capsys, "lora", asked, "Hello", "--adapter", adapter)
     assert (code, out) == (1, "")
-    assert 'There is no adapter "pirat". Did you mean "pirate"?' in err
+    assert hint in " ".join(err.split())
 
 
 def test_a_question_that_is_too_long_is_an_error_in_words(capsys):

@@ -22,7 +22,7 @@ def space(tmp_path_factory):
     env = {"LORA_ADAPTERS": json.dumps(adapters), "LORA_MCP": "1", "IMAGE_STEPS": "2"}
     with image_world("lora.py", folder, env=env) as space:
         for endpoint in ("/generate", "/compare"):  # what steps take on this machine is learned
-            space.client().predict("a circle", steps=60, api_name=endpoint)
+            space.client().predict("a circle", steps=20, api_name=endpoint)
         yield space
 
 

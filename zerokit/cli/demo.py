@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -80,7 +81,7 @@ def demo(
         raise UsageError("--ask is for the chat and --prompt is for images: give one of them.")
     if prompt is None and (seed is not None or out is not None):
         raise UsageError('--seed and --out go with --prompt: zerokit demo diffusion --prompt "a red circle"')
-    weights = _weights(adapter or [])
+    weights = _weights(adapter or [], "chat-" if ask is not None else "image-")
     if ask is not None:
         _answer(ask, "lora" if weights else names[0], weights, visitor)
     elif prompt is not None:
@@ -105,11 +106,16 @@ def _apps(name: str) -> tuple[str, ...]:
     return tuple(file for file in DEMOS[name] if file != "lora_image" or has_styles)
 
 
-def _weights(given: list[str]) -> dict[str, float | None]:
-    """Weights by the names of adapters; None: their own."""
+def _weights(given: list[str], prefix: str) -> dict[str, float | None]:
+    """Weights by the names of adapters of that model; None: their own."""
     weights: dict[str, float | None] = {}
+    known = [name.removeprefix(prefix) for name in embedded.adapter_names() if name.startswith(prefix)]
     for one in given:
         name, separator, weight = one.partition("=")
+        if name not in known:
+            near = get_close_matches(name, known, n=1, cutoff=0.4)
+            hint = f'Did you mean "{near[0]}"?' if near else f"There are: {', '.join(known)}."
+            raise UsageError(f'There is no adapter "{name}". {hint}')
         try:
             weights[name] = float(weight) if separator else None
         except ValueError as exc:
@@ -127,7 +133,7 @@ def _serve(names: tuple[str, ...], port: int, visitor: str) -> None:
     try:
         with _zero_gpu(visitor, on_call=lambda call: console.print(f"  {describe(call)}")) as zero:
             with console.status("Starting (some seconds)"):
-                apps = [_run(zero, file, port + i) for i, file in enumerate(files)]
+                apps = _run_all(zero, files, port)
             _welcome(console, zero, apps, visitor)
             while all(app.process.poll() is None for app in apps):
                 time.sleep(0.2)
@@ -221,6 +227,15 @@ def _run(zero: ZeroGPU, file: str, port: int | None) -> App:
     except RuntimeError as exc:
         what, _, log = str(exc).partition("\n")
         _fail(log, what)
+
+
+def _run_all(zero: ZeroGPU, files: list[str], port: int) -> list[App]:
+    """The apps side by side, for each mostly waits for one core; Ctrl+C need not wait for any of them."""
+    pool = ThreadPoolExecutor(len(files))
+    try:
+        return list(pool.map(lambda place: _run(zero, files[place], port + place), range(len(files))))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _environment() -> dict[str, str]:

@@ -109,15 +109,18 @@ def runs_both_prompts(pipe: Any, guidance: float | None) -> bool:
 def schedulers(pipe: Any) -> dict[str, Any]:
     """Schedulers that this pipeline can run with, by short name, its own first; each to be copied for a call.
 
-    Some take a fifth of a second to make, which is not to be spent in a call.
+    Some take a fifth of a second to make, which is not to be spent in a call. They compute with thousands of numbers,
+    one at a time and on the CPU: what `spaces` does around every operation of an app's main process would make that
+    five times as long.
     """
     own = getattr(pipe, "scheduler", None)
     if own is None:
         return {}
     found = {_short(type(own)): own}
-    for cls in sorted(getattr(own, "compatibles", ()), key=lambda cls: cls.__name__):
-        if _short(cls) not in found and (made := _fitting(cls, own.config)) is not None:
-            found[_short(cls)] = made
+    with torch._C.DisableTorchFunction():
+        for cls in sorted(getattr(own, "compatibles", ()), key=lambda cls: cls.__name__):
+            if _short(cls) not in found and (made := _fitting(cls, own.config)) is not None:
+                found[_short(cls)] = made
     return found
 
 
