@@ -5,7 +5,7 @@ with serve() as hub:
     os.environ.update(HF_ENDPOINT=hub.url, HF_TOKEN=account.token)
 
 It checks each request as the real one does and refuses what it does not know; `hub.unknown` names such requests. As a
-program it serves until Ctrl+C and prints what to set: python tests/hub/deploy_hub.py
+program it serves until Ctrl+C, runs what is deployed, and prints what to set: python tests/hub/deploy_hub.py
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -154,6 +154,8 @@ class Hub:
     """Size by SHA-256 of the large files that were uploaded."""
     passes: dict[str, str] = field(default_factory=dict)
     """The Space that a pass is for."""
+    build: Callable[[Space], None] = Space.build
+    """What follows a commit."""
 
     def forget(self) -> None:
         """Begin anew, at the same address."""
@@ -215,7 +217,10 @@ def serve(port: int = 0) -> Iterator[Hub]:
 
 def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with serve() as hub:
+    from deploy_hub_apps import Apps
+
+    with serve() as hub, closing(Apps()) as apps:
+        hub.build = apps.build
         print(f"export HF_ENDPOINT={hub.url} HF_TOKEN={hub.account('me', quota=QUOTA).token}", flush=True)
         try:
             threading.Event().wait()

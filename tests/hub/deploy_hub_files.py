@@ -112,7 +112,7 @@ def _add_commit_routes(app: FastAPI, hub: Hub, gate, refused) -> None:
         if header.get("parentCommit") not in (None, space.sha):
             raise refused(412, "A commit has happened since. Please refresh and try again.")
         oid = space.commit(header["summary"], files)
-        space.build()
+        hub.build(space)
         return {"success": True, "commitOid": oid, "commitUrl": f"{hub.url}/spaces/{space.name}/commit/{oid}"}
 
 
