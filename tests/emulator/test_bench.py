@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from zerokit import cli
 from zerokit.bench import figures, page
 from zerokit.bench.run import Load, measure
-from zerokit.errors import UsageError
 from zerokit.quota.platform import PLANS
 
 CHAT = Path(__file__).parent / "apps" / "chat.py"
@@ -41,8 +38,3 @@ def test_the_command_prints_all_figures_and_what_a_visitor_was_told(tmp_path, ca
     assert told["tiers"][0]["served"] == 1
     assert [call["reserved_s"] for call in told["calls"]] == [180]
     assert "reserved 180 s" in report.read_text("utf-8")
-
-
-def test_what_the_app_does_not_have_is_said():
-    with pytest.raises(UsageError, match="Did you mean 'message'"):
-        measure(CHAT, Load(("free",), 1, 0), api="/chat", values=[{"massage": "a"}])
