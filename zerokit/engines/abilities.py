@@ -111,7 +111,7 @@ def schedulers(pipe: Any) -> dict[str, Any]:
 
     Some take a fifth of a second to make, which is not to be spent in a call. They compute with thousands of numbers,
     one at a time and on the CPU: what `spaces` does around every operation of an app's main process would make that
-    five times as long.
+    several times as long.
     """
     own = getattr(pipe, "scheduler", None)
     if own is None:
