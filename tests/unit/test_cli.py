@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from zerokit import __version__, cli, errors
+from zerokit.cli.demo import _ports
 
 HEAVY = ("torch", "gradio", "transformers", "spaces", "gradio_client", "numpy", "uvicorn")
 
@@ -115,6 +116,19 @@ def test_a_port_in_use_is_told_before_anything_starts(capsys):
     assert out == ""
     assert f"Port {port} is in use" in err
     assert "zerokit demo --port" in err
+
+
+def test_a_port_in_use_after_the_first_is_passed_over():
+    first = next(port for port in range(20_000, 30_000) if _ports(port, 3) == [port, port + 1, port + 2])
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", first + 1))
+        taken.listen()
+        assert _ports(first, 3)[:2] == [first, first + 2]
+
+
+def test_too_few_ports_after_the_first_are_told():
+    with pytest.raises(errors.UsageError, match=r"After port 65535 there are not 2 free ones"):
+        _ports(65535, 3)
 
 
 def test_any_error_of_zerokit_is_shown_as_title_message_and_advice(capsys, monkeypatch):

@@ -10,6 +10,7 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -124,16 +125,15 @@ def _weights(given: list[str], prefix: str) -> dict[str, float | None]:
 
 
 def _serve(names: tuple[str, ...], port: int, visitor: str) -> None:
-    """Run the apps until Ctrl+C, a port for each from `port` on, and print what each call cost."""
+    """Run the apps until Ctrl+C, the first at `port`, and print what each call cost."""
     console = _console()
     files = [file for name in names for file in _apps(name)]
-    for number in range(port, port + len(files)):
-        _check_free(number)
+    ports = _ports(port, len(files))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with _zero_gpu(visitor, on_call=lambda call: console.print(f"  {describe(call)}")) as zero:
             with console.status("Starting (some seconds)"):
-                apps = _run_all(zero, files, port)
+                apps = _run_all(zero, files, ports)
             _welcome(console, zero, apps, visitor)
             while all(app.process.poll() is None for app in apps):
                 time.sleep(0.2)
@@ -229,11 +229,11 @@ def _run(zero: ZeroGPU, file: str, port: int | None) -> App:
         _fail(log, what)
 
 
-def _run_all(zero: ZeroGPU, files: list[str], port: int) -> list[App]:
+def _run_all(zero: ZeroGPU, files: list[str], ports: list[int]) -> list[App]:
     """The apps side by side, for each mostly waits for one core; Ctrl+C need not wait for any of them."""
     pool = ThreadPoolExecutor(len(files))
     try:
-        return list(pool.map(lambda place: _run(zero, files[place], port + place), range(len(files))))
+        return list(pool.map(lambda file, port: _run(zero, file, port), files, ports))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
@@ -249,16 +249,25 @@ def _fail(log: str, what: str) -> NoReturn:
     raise DemoFailed(what)
 
 
-def _check_free(port: int) -> None:
+def _ports(first: int, count: int) -> list[int]:
+    """`first`, which must be free, and the next free ones after it."""
+    if taken := _why_taken(first):
+        other = next(port for port in (*range(first + 1, 65536), *range(first - 1, 0, -1)) if not _why_taken(port))
+        raise UsageError(f"Port {first} is in use ({taken}). Choose another: zerokit demo --port {other}")
+    free = [first, *islice((port for port in range(first + 1, 65536) if not _why_taken(port)), count - 1)]
+    if len(free) < count:
+        raise UsageError(f"After port {first} there are not {count - 1} free ones. Choose a smaller: --port 7860")
+    return free
+
+
+def _why_taken(port: int) -> str:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except OSError as exc:
-            other = port + 1 if port < 65535 else port - 1
-            raise UsageError(
-                f"Port {port} is in use ({exc.strerror or 'taken'}). Choose another: zerokit demo --port {other}"
-            ) from exc
+            return exc.strerror or "taken"
+    return ""
 
 
 def _welcome(console: Console, zero: ZeroGPU, apps: list[App], visitor: str) -> None:
