@@ -75,10 +75,12 @@ $(VENV)/.dev: $(VENV)/.run
 	@$(PIP) --editable '.[dev]'
 	@touch $@
 
-# The browser for tests/browser: the one of Debian where it is or can be installed, else Playwright's own.
+# The browser for tests/browser: Debian's without windows where it is or can be installed, else its whole one, else
+# Playwright's own.
 $(VENV)/.browser: $(VENV)/.dev
-	@if [ -x /usr/bin/chromium ]; then :; \
-	elif [ "$$(id -u)" = 0 ] && grep -qs '^ID=debian' /etc/os-release && echo "Installing Chromium" \
-		&& apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y chromium >/dev/null; then :; \
+	@if [ -x /usr/bin/chromium-headless-shell ]; then :; \
+	elif [ "$$(id -u)" = 0 ] && grep -qs '^ID=debian' /etc/os-release && echo "Installing Chromium" && apt-get -qq update \
+		&& DEBIAN_FRONTEND=noninteractive apt-get -qq install -y chromium-headless-shell >/dev/null; then :; \
+	elif [ -x /usr/bin/chromium ]; then :; \
 	else $(BIN)/playwright install chromium; fi
 	@touch $@

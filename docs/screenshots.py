@@ -16,13 +16,15 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+
+import chromium
+
 from zerokit.cli import demos
 from zerokit.emulator import ZeroGPU
 from zerokit.quota import hub
 
 IMAGES = Path(__file__).parent / "images"
-CHROMIUM = Path("/usr/bin/chromium")
-QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 DESKTOP, TALL, PHONE = (1100, 900), (1100, 1250), (360, 740)
 VISITOR = "free"
 ANSWER_MS = 60_000
@@ -32,7 +34,7 @@ START_S = 300.0
 def main() -> None:
     wanted = sys.argv[1:] or list(SHOTS)
     IMAGES.mkdir(exist_ok=True)
-    with chromium() as browser:
+    with browsing() as browser:
         for demo in wanted:
             with ZeroGPU(VISITOR) as zero:
                 app = Path(demos.__file__).with_name(f"{demo}.py")
@@ -212,10 +214,9 @@ def paint_over(studio: Page) -> None:
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
+def browsing() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        path = str(CHROMIUM) if CHROMIUM.exists() else None
-        browser = playwright.chromium.launch(executable_path=path, args=[*QUIET, "--disable-sync"])
+        browser = playwright.chromium.launch(executable_path=chromium.executable(), args=chromium.ARGS)
         yield browser
         browser.close()
 

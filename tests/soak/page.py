@@ -5,21 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
+import chromium
 from playwright.async_api import Page, async_playwright, expect
 
 QUESTION = "What outlives a restart?"
-ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PATIENCE_MS = 90_000
 
 
 @asynccontextmanager
 async def browser_page() -> AsyncIterator[Page]:
-    """A page in Chromium: the system's where it is, else Playwright's own."""
-    system = Path("/usr/bin/chromium")
+    """A page in Chromium."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=str(system) if system.exists() else None, args=ARGS)
+        browser = await playwright.chromium.launch(executable_path=chromium.executable(), args=chromium.ARGS)
         page = await browser.new_page()
         page.set_default_timeout(PATIENCE_MS)
         yield page

@@ -231,6 +231,9 @@ def _run(zero: ZeroGPU, file: str, port: int | None) -> App:
 
 def _run_all(zero: ZeroGPU, files: list[str], ports: list[int]) -> list[App]:
     """The apps side by side, for each mostly waits for one core; Ctrl+C need not wait for any of them."""
+    from zerokit.emulator import nursery
+
+    nursery.expect(len(files))
     pool = ThreadPoolExecutor(len(files))
     try:
         return list(pool.map(lambda file, port: _run(zero, file, port), files, ports))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import threading
 import time
 import urllib.error
@@ -13,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from . import processes
+from . import nursery, processes
 from .page import Space
 
 TERM_PATIENCE_S = 3.0
@@ -38,15 +36,7 @@ class App:
         self._on_line, self._on_stop = on_line, on_stop
         self._stopped = False
         self._lines: deque[str] = deque(maxlen=LOG_LINES)
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "zerokit.emulator.run", str(path), *args],
-            env=dict(env),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            # Its own group: the workers it forks are in it, and Ctrl-C does not reach them before us.
-            start_new_session=True,
-        )
+        self.process = nursery.start([str(path), *args], env)
         space.group = self.process.pid
         self._reader = threading.Thread(target=self._read, name="zerokit-app-output", daemon=True)
         self._reader.start()

@@ -1,0 +1,20 @@
+"""Which Chromium the tests, the soak and the screenshots use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SYSTEM = ("/usr/bin/chromium-headless-shell", "/usr/bin/chromium")
+"""Debian's, the lighter one first: a page of the same version takes two thirds of the processor time in it."""
+ARGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+def executable() -> str | None:
+    """The system's; None, where there is none: Playwright's own."""
+    return next((path for path in SYSTEM if Path(path).exists()), None)
