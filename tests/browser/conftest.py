@@ -1,12 +1,13 @@
-"""One Chromium for the tests of a file."""
+"""One Chromium for the tests of a file, and one visitor's browser after the other in it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import chromium
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 
 @pytest.fixture(scope="module")
@@ -15,3 +16,44 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=chromium.executable(), args=chromium.ARGS)
         yield browser
         browser.close()
+
+
+class Visitors:
+    """Pages of visitors who share nothing. From those who were there before, a browser has the files in its cache."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._here: list[tuple[str, BrowserContext]] = []
+        self._free: dict[str, list[BrowserContext]] = {}
+        self._been: set[str] = set()
+
+    def page(self, **settings: object) -> Page:
+        """An empty page of another visitor; `settings` are those of `Browser.new_context`."""
+        kind = repr(sorted(settings.items()))
+        free = self._free.setdefault(kind, [])
+        context = free.pop() if free else self._browser.new_context(locale="en-GB", timezone_id="UTC", **settings)
+        self._here.append((kind, context))
+        page = context.new_page()
+        page.on("framenavigated", lambda frame: self._been.add("{}://{}".format(*urlsplit(frame.url))))
+        return page
+
+    def leave(self) -> None:
+        """All close their pages, and nothing is kept of what they did."""
+        for kind, context in self._here:
+            for page in context.pages:
+                page.close()
+            page = context.new_page()
+            session = context.new_cdp_session(page)
+            for origin in self._been:
+                if origin.startswith("http"):
+                    session.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "all"})
+            context.clear_cookies()
+            page.close()
+            self._free[kind].append(context)
+        self._here.clear()
+        self._been.clear()
+
+
+@pytest.fixture(scope="module")
+def visitors(browser: Browser) -> Visitors:
+    return Visitors(browser)

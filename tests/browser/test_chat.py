@@ -96,19 +96,17 @@ class Chat:
 
 
 @pytest.fixture
-def visit(space, browser):
+def visit(space, visitors):
     """Opens pages, each of a visitor with a browser of their own; nothing is left when they are gone."""
     space.new_day()
-    contexts, chats = [], []
+    chats = []
 
     def open_page(url=space.app.url, **context):
-        contexts.append(browser.new_context(locale="en-GB", timezone_id="UTC", **context))
-        chats.append(Chat(contexts[-1].new_page(), url))
+        chats.append(Chat(visitors.page(**context), url))
         return chats[-1]
 
     yield open_page
-    for context in contexts:
-        context.close()
+    visitors.leave()
     space.new_day()
     space.settle()
     assert [chat.problems for chat in chats if chat.problems] == []

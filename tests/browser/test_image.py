@@ -42,19 +42,17 @@ def paint(space, **settings):
 
 
 @pytest.fixture
-def visit(space, browser):
+def visit(space, visitors):
     """Opens pages, each of a visitor with a browser of their own; nothing is left when they are gone."""
     space.new_day()
-    contexts, studios = [], []
+    studios = []
 
     def open_page(query="", **context):
-        contexts.append(browser.new_context(locale="en-GB", timezone_id="UTC", **context))
-        studios.append(Studio(contexts[-1].new_page(), space.app.url + query))
+        studios.append(Studio(visitors.page(**context), space.app.url + query))
         return studios[-1]
 
     yield open_page
-    for context in contexts:
-        context.close()
+    visitors.leave()
     space.new_day()
     space.settle()
     assert [studio.problems for studio in studios if studio.problems] == []

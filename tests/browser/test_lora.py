@@ -72,20 +72,18 @@ class Lora(Chat):
 
 
 @pytest.fixture
-def visit(space, browser):
+def visit(space, visitors):
     """Opens pages, each of a visitor with a browser of their own; nothing is left when they are gone."""
     space.new_day()
-    contexts, pages = [], []
+    pages = []
 
     def open_page(url=space.app.url, **context):
-        contexts.append(browser.new_context(locale="en-GB", timezone_id="UTC", **context))
-        pages.append(Lora(contexts[-1].new_page(), url))
+        pages.append(Lora(visitors.page(**context), url))
         expect(pages[-1].card("pirate")).to_be_visible(timeout=PATIENCE_MS)
         return pages[-1]
 
     yield open_page
-    for context in contexts:
-        context.close()
+    visitors.leave()
     space.new_day()
     space.settle()
     assert [page.problems for page in pages if page.problems] == []

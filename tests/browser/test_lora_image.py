@@ -74,20 +74,18 @@ class Styles(Studio):
 
 
 @pytest.fixture
-def visit(space, browser):
+def visit(space, visitors):
     """Opens pages, each of a visitor with a browser of their own; nothing is left when they are gone."""
     space.new_day()
-    contexts, pages = [], []
+    pages = []
 
     def open_page(query="", **context):
         context.setdefault("viewport", {"width": 1100, "height": 1000})
-        contexts.append(browser.new_context(locale="en-GB", timezone_id="UTC", **context))
-        pages.append(Styles(contexts[-1].new_page(), space.app.url + query))
+        pages.append(Styles(visitors.page(**context), space.app.url + query))
         return pages[-1]
 
     yield open_page
-    for context in contexts:
-        context.close()
+    visitors.leave()
     space.new_day()
     space.settle()
     assert [page.problems for page in pages if page.problems] == []

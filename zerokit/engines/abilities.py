@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -109,18 +111,20 @@ def runs_both_prompts(pipe: Any, guidance: float | None) -> bool:
 def schedulers(pipe: Any) -> dict[str, Any]:
     """Schedulers that this pipeline can run with, by short name, its own first; each to be copied for a call.
 
-    Some take a fifth of a second to make, which is not to be spent in a call. They compute with thousands of numbers,
-    one at a time and on the CPU: what `spaces` does around every operation of an app's main process would make that
-    several times as long.
+    Some take a fifth of a second to make, which is not to be spent in a call, nor twice by models with one config. They
+    compute with thousands of numbers, one at a time and on the CPU: what `spaces` does around every operation of an
+    app's main process would make that several times as long.
     """
     own = getattr(pipe, "scheduler", None)
     if own is None:
         return {}
     found = {_short(type(own)): own}
-    with torch._C.DisableTorchFunction():
-        for cls in sorted(getattr(own, "compatibles", ()), key=lambda cls: cls.__name__):
-            if _short(cls) not in found and (made := _fitting(cls, own.config)) is not None:
-                found[_short(cls)] = made
+    if compatible := getattr(own, "compatibles", None):
+        config = own.to_json_string()
+        with torch._C.DisableTorchFunction():
+            for cls in sorted(compatible, key=lambda cls: cls.__name__):
+                if _short(cls) not in found and (made := _fitting(cls, config)) is not None:
+                    found[_short(cls)] = made
     return found
 
 
@@ -135,8 +139,10 @@ def _short(scheduler_class: type) -> str:
     return scheduler_class.__name__.removesuffix("Scheduler")
 
 
-def _fitting(cls: Any, config: Any) -> Any:
+@functools.lru_cache(maxsize=256)
+def _fitting(cls: Any, config_json: str) -> Any:
     """A scheduler from another's config; None where it cannot be made, or leads a perfect model astray."""
+    config = json.loads(config_json)
     wanted = inspect.signature(cls.__init__).parameters
     # A model that was trained down to zero signal sees noise it does not know under another schedule.
     if config.get("rescale_betas_zero_snr") and "rescale_betas_zero_snr" not in wanted:
