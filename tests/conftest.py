@@ -11,13 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from zerokit.emulator.shim import gradio_side
-from zerokit.emulator.shim.hooks import after_import
-
 os.environ["ZEROKIT_HOME"] = "off"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models only wait for each other's threads on a busy machine
-
-after_import("gradio.component_meta", gradio_side.no_stubs)
 
 HERE = Path(__file__).parent
 MARKED = ("unit", "hub", "emulator", "apps", "browser", "gpu")
