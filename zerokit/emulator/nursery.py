@@ -215,11 +215,13 @@ def _forget(nursery: Nursery) -> None:
 
 def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
+    gc.disable()
     for name in AHEAD:
         if importlib.util.find_spec(name.partition(".")[0]) is not None:
             importlib.import_module(name)
     gc.collect()
     gc.freeze()  # what is shared with the apps stays shared
+    gc.enable()
     request = _serve(control)
     if request is not None:
         from . import run
