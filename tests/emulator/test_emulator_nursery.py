@@ -98,19 +98,19 @@ def test_with_other_variables_for_python_or_torch_it_starts_by_itself(home, env)
 def test_the_first_app_starts_by_itself_and_those_after_it_from_a_nursery(env, app, monkeypatch):
     monkeypatch.setattr(nursery, "_nursery", None)
     monkeypatch.setattr(nursery, "_started", 0)
-    kinds = []
-    for _ in range(3):
-        process = nursery.start([str(app), "0"], {**env, "COLOUR": "red"})
-        kinds.append(type(process))
+
+    def started(**more):
+        process = nursery.start([str(app), "0"], {**env, "COLOUR": "red", **more})
         said(process)
         assert process.wait(20) == 0
-    home = nursery._nursery
-    home.process.kill()
-    home.process.wait()
-    process = nursery.start([str(app), "0"], {**env, "COLOUR": "red"})
-    said(process)
-    assert process.wait(20) == 0
-    assert [*kinds, type(process)] == [subprocess.Popen, nursery.Forked, nursery.Forked, subprocess.Popen]
+        return type(process)
+
+    assert started() is subprocess.Popen
+    assert [started(), started()] == [nursery.Forked] * 2
+    assert started(ZEROKIT_EMULATOR_CARD="a real one") is subprocess.Popen
+    nursery._nursery.process.kill()
+    nursery._nursery.process.wait()
+    assert started() is subprocess.Popen
 
 
 def test_it_ends_with_its_apps_when_it_is_closed(env, app):

@@ -174,7 +174,8 @@ def expect(apps: int) -> None:
 
 def start(args: Sequence[str], env: Mapping[str, str]) -> Process:
     """Run `zerokit.emulator.run` with these arguments: forked from the nursery if that is the quicker way."""
-    nursery = _shared(env)
+    # Where an import has so much as counted real cards, CUDA does not work after a fork.
+    nursery = None if env.get("ZEROKIT_EMULATOR_CARD") else _shared(env)
     if nursery is not None and nursery.suits(env):
         try:
             return nursery.start(args, env)
