@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 SYSTEM = ("/usr/bin/chromium-headless-shell", "/usr/bin/chromium")
-"""Debian's, the lighter one first: a page of the same version takes two thirds of the processor time in it."""
+"""Debian's, the lighter one first: a page takes half the processor time in it (1.8 s instead of 3.4)."""
 ARGS = (
     "--no-sandbox",
     "--disable-gpu",
