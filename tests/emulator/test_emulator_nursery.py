@@ -105,12 +105,24 @@ def test_the_first_app_starts_by_itself_and_those_after_it_from_a_nursery(env, a
         assert process.wait(20) == 0
         return type(process)
 
+    nursery.expect(1)
     assert started() is subprocess.Popen
     assert [started(), started()] == [nursery.Forked] * 2
     assert started(ZEROKIT_EMULATOR_CARD="a real one") is subprocess.Popen
     nursery._nursery.process.kill()
     nursery._nursery.process.wait()
     assert started() is subprocess.Popen
+
+
+def test_where_several_are_expected_the_first_is_from_there_too(env, app, monkeypatch):
+    monkeypatch.setattr(nursery, "_nursery", None)
+    monkeypatch.setattr(nursery, "_started", 0)
+    nursery.expect(4)
+    process = nursery.start([str(app), "0"], {**env, "COLOUR": "red"})
+    said(process)
+    assert isinstance(process, nursery.Forked)
+    assert process.wait(20) == 0
+    nursery._nursery.close()
 
 
 def test_it_ends_with_its_apps_when_it_is_closed(env, app):

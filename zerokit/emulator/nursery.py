@@ -1,7 +1,7 @@
 """Apps that start sooner: forked from a process that has imported what is slow.
 
-Half of an app's start goes into torch and some three thousand other modules. Who starts several apps from one process,
-as a demo and tests do, pays for that once: all but the first come from here.
+A third to a half of an app's start goes into torch and some three thousand other modules. Who starts several apps from
+one process, as a demo and tests do, pays for that twice at most: all but the first come from here.
 
 An app cannot tell the difference, for only modules are imported ahead that do not keep what makes one app another.
 Gradio and the libraries of the Hub are not among them: they keep addresses, ports and folders from the environment as
