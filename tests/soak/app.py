@@ -5,7 +5,9 @@ So each answer carries the mark of its question, however many visitors ask at on
 
 import errno
 import os
+import sys
 import threading
+import traceback
 from pathlib import Path
 
 import gradio as gr
@@ -16,6 +18,8 @@ from zerokit.calls import calibration
 
 FULL = Path(os.environ["SOAK_FULL"])
 """While this file is there, the disk is full for the calibration."""
+SESSIONS = 100
+"""Gradio keeps what it knows of that many pages and calls of programs, some 0.2 MiB each; 10,000 where nobody says."""
 
 
 chat = ZeroChat(os.environ["SOAK_CHAT"], title="Chat", temperature=0, max_new_tokens=200)
@@ -35,7 +39,14 @@ calibration._write = write_where_there_is_room
 
 
 def threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith(("zerokit-pump", "zerokit-call"))]
+    """The threads of calls, and where each of them is."""
+    frames = sys._current_frames()
+    return [
+        f"{one.name} at " + ", ".join(f"{Path(at.filename).name}:{at.lineno} {at.name}" for at in stack[-8:])
+        for one in threading.enumerate()
+        if one.name.startswith(("zerokit-pump", "zerokit-call"))
+        and (stack := traceback.extract_stack(frames.get(one.ident or 0)))
+    ]
 
 
 with gr.Blocks(title="Soak") as demo:
@@ -46,4 +57,4 @@ with gr.Blocks(title="Soak") as demo:
     gr.api(threads, api_name="threads", api_visibility="undocumented", queue=False)
 
 demo.queue(max_size=1000)
-demo.launch()
+demo.launch(state_session_capacity=SESSIONS)
