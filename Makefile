@@ -13,8 +13,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --no-input --disable-pip-version-check
 export GRADIO_ANALYTICS_ENABLED = False
 export HF_HUB_DISABLE_TELEMETRY = 1
+# Apps and tests are many processes: what one of them compiled is there for the next.
+export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help demo test lint docs screenshots bench bench-gpu soak clean
+.PHONY: help demo test lint style docs screenshots bench bench-gpu soak clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -23,13 +25,16 @@ help: ## show this list
 demo: $(VENV)/.run ## chat, images and adapters on a local ZeroGPU, from http://127.0.0.1:7860 on
 	@$(BIN)/zerokit demo
 
-test: lint $(VENV)/.browser ## everything that CI checks
-	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
+test: style $(VENV)/.browser ## everything that CI checks
+	@$(BIN)/mypy & types=$$!; \
+	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder && wait $$types
 
-lint: $(VENV)/.dev ## style and types
+lint: style ## style and types
+	$(BIN)/mypy
+
+style: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 
 docs: $(VENV)/.dev ## these documents as a site, in site
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -14,9 +14,9 @@ from zerokit.emulator import nursery, processes
 APP = """
 import os, random, sys, time
 early = [name for name in ("torch", "pandas", "gradio", "huggingface_hub", "transformers") if name in sys.modules]
-import numpy
+import numpy, tempfile
 print(sys.argv[1:], __name__, __file__)
-print(os.environ["COLOUR"], "HOME" in os.environ, os.getcwd())
+print(os.environ["COLOUR"], "HOME" in os.environ, os.getcwd(), tempfile.gettempdir())
 print(os.getpid() == os.getpgrp() == os.getsid(0), sys.stdin.read() == "")
 print(random.random(), numpy.random.random())
 print(early)
@@ -56,13 +56,13 @@ def said(process):
 
 
 def test_it_has_its_own_arguments_environment_folder_session_and_chance(home, env, app):
-    only = {name: value for name, value in env.items() if name != "HOME"}
+    only = {**{name: value for name, value in env.items() if name != "HOME"}, "TMPDIR": str(app.parent)}
     red, blue = (home.start([str(app), "3", colour], {**only, "COLOUR": colour}) for colour in ("red", "blue"))
     lines = said(red), said(blue)
     assert (red.wait(20), blue.wait(20), red.poll()) == (3, 3, 3)
     for colour, made in zip(("red", "blue"), lines, strict=True):
         assert made[0] == f"['3', '{colour}'] __main__ {app}"
-        assert made[1] == f"{colour} False {app.parent}"
+        assert made[1] == f"{colour} False {app.parent} {app.parent}"
         assert made[2] == "True True"
         assert made[5] == "an error"
     assert len({*lines[0][3].split(), *lines[1][3].split()}) == 4

@@ -53,7 +53,8 @@ def env(model, files):
 
 @pytest.fixture(scope="module")
 def space(env):
-    with world(APPS / "adapters.py", env=env, gpus=2) as space:
+    """On the device that refuses what a real card refuses."""
+    with world(APPS / "adapters.py", env=env, gpus=2, strict=True) as space:
         yield space
 
 
@@ -87,10 +88,3 @@ def test_two_visitors_in_turn_and_at_once(space, expected):
     [thread.join() for thread in threads]
     assert got == {visitor: [expected[n] for n in places] for visitor, places in asked.items()}
     until(lambda: space.z.leases == [])
-
-
-def test_on_the_strict_device(env, expected):
-    with world(APPS / "adapters.py", env=env, strict=True) as space:
-        assert space.client().predict(ROWS, api_name="/paint") == expected
-        assert space.client().predict([{}], api_name="/paint") == [expected[0]]
-        until(lambda: space.z.leases == [])

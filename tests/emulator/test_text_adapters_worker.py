@@ -41,10 +41,10 @@ def expected(chat, files):
     return [answer(row) for row in ROWS]
 
 
-@pytest.mark.parametrize("strict", [False, True])
-def test_in_a_worker_as_outside(chat, files, expected, strict):
+def test_in_a_worker_as_outside(chat, files, expected):
+    """On the device that refuses what a real card refuses."""
     env = {"CHAT_MODEL": chat, "CHAT_ADAPTERS": json.dumps(files)}
-    with world(APPS / "adapters.py", env=env, strict=strict) as space:
+    with world(APPS / "adapters.py", env=env, strict=True) as space:
         for row, text in zip(ROWS, expected, strict=True):
             assert space.client().predict([row], api_name="/ask") == [text]
             space.new_day()

@@ -152,7 +152,7 @@ def test_a_style_is_small_safe_and_readable(name):
 @each_style
 def test_a_style_is_drawn_and_the_shape_stays(painter, name):
     """But gray, which the model draws too pale to tell it from a pastel one."""
-    asked = [(prompt, request) for prompt, request in plain() if request.items[0].colour != "gray"][:60:10]
+    asked = [(prompt, request) for prompt, request in plain() if request.items[0].colour != "gray"][:60:20]
     style = STYLES[name].drawn
     for prompt, request in asked:
         rows = [ImageRequest(prompt, seed=3), ImageRequest(prompt, seed=3, adapters=(AdapterChoice(name),))]

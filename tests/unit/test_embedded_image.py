@@ -74,7 +74,7 @@ def test_it_draws_every_shape_in_every_colour(pipeline):
 @pytest.mark.parametrize("group", ["backgrounds", "two and three", "pairs of different", "places", "sizes"])
 def test_it_draws_what_else_a_prompt_says(pipeline, group):
     asked = next(asked for name, asked in questions().items() if name.startswith(group))
-    assert right(pipeline, asked[::4]) >= 0.75
+    assert right(pipeline, asked[::8]) >= 0.75
 
 
 def test_from_a_picture_it_changes_the_colour_and_keeps_the_layout(pipeline):
@@ -88,8 +88,8 @@ def test_from_a_picture_it_changes_the_colour_and_keeps_the_layout(pipeline):
 
 
 def test_in_a_part_of_a_picture_it_changes_only_that(pipeline):
-    verdicts, images, scenes = image_figures.inpainted(pipeline, 24)
-    assert sum(verdicts) >= 18
+    verdicts, images, scenes = image_figures.inpainted(pipeline, 12)
+    assert sum(verdicts) >= 9
     assert image_figures.change(images, scenes) < 4
 
 
@@ -120,7 +120,7 @@ def test_what_is_drawn_is_seen():
 
 def test_every_scene_of_the_recipe_shows_its_request():
     sampler = Sampler(11)
-    for _ in range(500):
+    for _ in range(250):
         request = sampler.request()
         assert shows(draw(sampler.scene(request)), request), request
 

@@ -21,6 +21,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from typing import IO, Any, Protocol
@@ -31,15 +32,27 @@ AHEAD = (
     "torch.distributed.tensor",
     "torch.onnx",
     "pandas",
+    "PIL.DdsImagePlugin",
+    "PIL.PngImagePlugin",
+    "PIL.TiffImagePlugin",
     "fastapi",
+    "filelock",
+    "h11",
+    "httpcore2",
+    "httpx2",
     "jinja2",
     "mcp",
     "orjson",
-    "PIL.Image",
+    "packaging.requirements",
+    "psutil",
+    "regex",
     "requests",
     "rich.console",
+    "semantic_version",
+    "tomlkit",
     "typer",
     "uvicorn",
+    "yaml",
 )
 """What is imported ahead, where it is installed."""
 AT_IMPORT = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "OMP_", "MKL_", "KMP_", "OPENBLAS_", "TORCH", "PYTORCH", "CUDA")
@@ -295,6 +308,7 @@ def _become(request: dict[str, Any], output: int) -> None:
     os.environ.update(request["env"], ZEROKIT_EMULATOR_PARENT=str(os.getppid()))
     os.chdir(request["folder"])
     random.seed()
+    tempfile.tempdir = None  # torch has asked for the nursery's own
     sys.modules["numpy"].random.seed()
 
 
