@@ -4,6 +4,7 @@ from pathlib import Path
 
 import gradio as gr
 import pytest
+from fastapi import applications
 from fastapi.testclient import TestClient
 from gradio import queueing, utils
 from gradio.routes import App
@@ -18,6 +19,7 @@ def gradio(monkeypatch):
     monkeypatch.setattr(queueing, "error_payload", wordless._of_gradio)
     monkeypatch.setattr(utils, "error_payload", wordless._of_gradio)
     monkeypatch.setattr(queueing.Queue, "push", wordless._push)
+    monkeypatch.setattr(applications, "request_validation_exception_handler", wordless._invalid)
 
 
 @pytest.mark.usefixtures("gradio")
@@ -53,3 +55,18 @@ def test_an_event_that_is_turned_away_tells_no_path(words):
     assert reply.status_code == 400
     assert (str(Path.cwd()) in reply.text) is not words
     assert (wordless.TITLE in reply.text) is words
+
+
+@pytest.mark.usefixtures("gradio")
+@pytest.mark.parametrize("number", ["Infinity", "-Infinity", "NaN", "1"])
+def test_a_body_that_is_none_with_a_number_without_an_end(number):
+    with gr.Blocks(analytics_enabled=False) as demo:
+        gr.Button().click(str, None, gr.Textbox(), api_name="say")
+    let_wait(demo)
+    reply = TestClient(App.create_app(demo)).post(
+        "/gradio_api/run/say", content=f'{{"size": {number}}}', headers={"content-type": "application/json"}
+    )
+    assert reply.status_code == 422
+    (said,) = reply.json()["detail"]
+    assert said["loc"] == ["body", "data"]
+    assert ("input" in said) is (number == "1")
