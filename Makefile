@@ -46,7 +46,7 @@ screenshots: $(VENV)/.browser ## the pictures in docs/images
 bench: $(VENV)/.dev ## the measurements in tests/benchmarks, within half an hour; with FULL=1 all of them, for hours
 	$(BIN)/python tests/benchmarks/day.py
 	$(BIN)/python tests/benchmarks/waiting.py
-	@for name in side_by_side reservations overhead startup adapters; do \
+	@for name in side_by_side reservations batch overhead startup adapters; do \
 		echo "$$name $(QUICK)"; $(BIN)/python tests/benchmarks/$$name.py $(QUICK) || exit 1; done
 
 bench-gpu: $(VENV)/.dev ## the tests and measurements that need a CUDA card

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import gradio as gr
 
 from zerokit.blocks import chat_box, conversation
+from zerokit.blocks.chat_batch import Batches
 from zerokit.blocks.chat_model import BatchWork, ChatModel, ChatWork, from_page
 from zerokit.blocks.chat_part import ChatPart
 from zerokit.blocks.conversation import Turn
@@ -137,6 +138,28 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
     def batch(self, prompts: Sequence[str], *, system_prompt: str | None = None, **settings: Any) -> list[ChatReply]:
         """Answer many questions in one reservation, side by side; in parts where the memory is too small for all."""
         return self.model.replies(self._batch_work(prompts, system_prompt, settings))
+
+    def batches(
+        self, prompts: Sequence[str], *, cap_s: float | None = None, system_prompt: str | None = None, **settings: Any
+    ) -> Iterator[dict[int, ChatReply]]:
+        """Answer any number of questions in few reservations: each takes as many as fit, the next what is left.
+
+        Args:
+            prompts: the questions; all are checked before a GPU is asked for.
+            cap_s: seconds that one call of this visitor may reserve; None: as much as with any plan.
+            system_prompt: None: the block's own.
+            **settings: fields of `ChatRequest`.
+
+        Returns:
+            After each reservation the answers it brought, by the place of their questions; every question is in one
+            of them. Who stops in between asks the rest another time.
+
+        Raises:
+            RequestError: there is no question, or one of them or a setting cannot be used.
+            gradio.Error: a call failed, and with fewer questions would fail, too. What came before has been given.
+        """
+        requests = [self.model.request([Message("user", prompt)], system_prompt, settings) for prompt in prompts]
+        return iter(Batches(self.model, requests, cap_s))
 
     def batch_quote(self, prompts: Sequence[str], *, system_prompt: str | None = None, **settings: Any) -> Quote:
         """What `batch` would reserve for them."""

@@ -189,7 +189,7 @@ class GPUFunction(Generic[P, R]):
             gradio.Error: there is nothing to show for it, or it is what the function itself raised.
         """
         outcome = None
-        for beat in self._watched(*args, **kwargs):
+        for beat in self.watched(*args, **kwargs):
             if isinstance(beat, Outcome):
                 outcome = beat
         assert outcome is not None  # the last thing of every call
@@ -204,7 +204,7 @@ class GPUFunction(Generic[P, R]):
 
     def _values(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         shown: Any = None
-        for beat in self._watched(*args, **kwargs):
+        for beat in self.watched(*args, **kwargs):
             if isinstance(beat, Outcome):
                 _raise_failure(beat)
                 if beat.value is not None and beat.value is not shown:
@@ -215,7 +215,7 @@ class GPUFunction(Generic[P, R]):
                 shown = beat.made
                 yield shown
 
-    def _watched(self, *args: Any, **kwargs: Any) -> Iterator[Beat | Outcome]:
+    def watched(self, *args: Any, **kwargs: Any) -> Iterator[Beat | Outcome]:
         """`beats`, with the progress on the page; ends when the visitor is gone, which a plain handler cannot see."""
         beats = self.beats(*args, **kwargs)
         try:

@@ -7,7 +7,9 @@ LOADING_S = 4.0
 READ_S = 1 / 4_000
 """For each token of a prompt."""
 TOKEN_S = 0.025
-"""For each token of an answer."""
+"""For each token of an answer, and of all that are written side by side."""
+ROWS = 128
+"""Answers side by side for which the card has memory."""
 
 IMAGE_PARAMETERS = 2_600_000_000
 """Of the denoiser of the image model, which takes 7 GB with all of its parts."""
