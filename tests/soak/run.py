@@ -32,7 +32,7 @@ from zerokit.quota.platform import PLANS
 LAPS = 8
 """Times at which all visitors pause, and what the app holds is measured."""
 QUIET_S = 150.0
-"""By then every answer must have come when nobody asks any more."""
+"""By then every answer must have come when nobody asks any more, and the calls of those who left must be over."""
 MORE = {"memory_mib": 1.15, "threads": 1.0, "descriptors": 1.0}
 SPARE = {"memory_mib": 40, "threads": 12, "descriptors": 8}
 """How much more an app may hold at the end of its life than after its first lap: times, and plus."""
@@ -93,7 +93,7 @@ class Soak:
         for name in running:
             self.ledger.defect("an answer that never came", f"{name} still waits")
         busy = self.space.busy
-        if not await asyncio.to_thread(wait_for, lambda: not busy(), 30):
+        if not await asyncio.to_thread(wait_for, lambda: not busy(), QUIET_S):
             self.ledger.defect("something still runs when nobody asks", str(busy()))
         self.uses.append(await asyncio.to_thread(self.space.use))
         for wrong in self.space.calibration():
