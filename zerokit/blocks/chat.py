@@ -13,7 +13,7 @@ import gradio as gr
 
 from zerokit.blocks import chat_box, conversation
 from zerokit.blocks.chat_batch import Batches
-from zerokit.blocks.chat_model import BatchWork, ChatModel, ChatWork, from_page
+from zerokit.blocks.chat_model import ChatModel, ChatWork, from_page
 from zerokit.blocks.chat_part import ChatPart
 from zerokit.blocks.conversation import Turn
 from zerokit.blocks.harmless import as_written
@@ -137,7 +137,7 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
 
     def batch(self, prompts: Sequence[str], *, system_prompt: str | None = None, **settings: Any) -> list[ChatReply]:
         """Answer many questions in one reservation, side by side; in parts where the memory is too small for all."""
-        return self.model.replies(self._batch_work(prompts, system_prompt, settings))
+        return self.model.replies(self.model.batch_work(self._requests(prompts, system_prompt, settings)))
 
     def batches(
         self, prompts: Sequence[str], *, cap_s: float | None = None, system_prompt: str | None = None, **settings: Any
@@ -158,16 +158,16 @@ class ZeroChat(gr.ChatInterface):  # type: ignore[misc]
             RequestError: there is no question, or one of them or a setting cannot be used.
             gradio.Error: a call failed, and with fewer questions would fail, too. What came before has been given.
         """
-        requests = [self.model.request([Message("user", prompt)], system_prompt, settings) for prompt in prompts]
-        return iter(Batches(self.model, requests, cap_s))
+        return iter(Batches(self.model, self._requests(prompts, system_prompt, settings), cap_s))
 
     def batch_quote(self, prompts: Sequence[str], *, system_prompt: str | None = None, **settings: Any) -> Quote:
         """What `batch` would reserve for them."""
-        return self.model.replies.quote(self._batch_work(prompts, system_prompt, settings))
+        return self.model.replies.quote(self.model.batch_work(self._requests(prompts, system_prompt, settings)))
 
-    def _batch_work(self, prompts: Sequence[str], system_prompt: str | None, settings: dict[str, Any]) -> BatchWork:
-        requests = [self.model.request([Message("user", prompt)], system_prompt, settings) for prompt in prompts]
-        return self.model.batch_work(requests)
+    def _requests(
+        self, prompts: Sequence[str], system_prompt: str | None, settings: dict[str, Any]
+    ) -> list[ChatRequest]:
+        return [self.model.request([Message("user", prompt)], system_prompt, settings) for prompt in prompts]
 
     # What the page does.
 
