@@ -101,8 +101,8 @@ class Sampler:
         self.random = random.Random(seed)
 
     def request(self) -> Request:
-        """Draw something to ask for: mostly one thing, else two or three, or a pair."""
-        kind = self.random.choices(("one", "two", "three", "pair"), (58, 12, 10, 20))[0]
+        """Draw something to ask for: one thing, two or three of a kind, or a pair."""
+        kind = self.random.choices(("one", "two", "three", "pair"), (46, 14, 12, 28))[0]
         items = tuple(self._item() for _ in range(2 if kind == "pair" else 1))
         while len(items) == 2 and items[0].shape == items[1].shape and items[0].colour == items[1].colour:
             items = (items[0], self._item())
@@ -112,7 +112,7 @@ class Sampler:
             place = self.random.choice(list(PLACES))
         elif count > 1 and self.random.random() < 0.2:
             place = self.random.choice(("left", "right", "top", "bottom"))
-        elif kind == "pair" and self.random.random() < 0.4:
+        elif kind == "pair" and self.random.random() < 0.45:
             relation = self.random.choice(list(RELATIONS))
         return Request(items, count, place, relation, self._background(items))
 

@@ -26,7 +26,7 @@ from zerokit.embedded.image_evaluate import box_of, shape_of
 from zerokit.embedded.image_figures import load, make
 from zerokit.embedded.image_prompts import Request, Sampler
 from zerokit.embedded.image_questions import Asked, plain, shows
-from zerokit.embedded.image_train import Learner, encode
+from zerokit.embedded.image_train import Learner, draw_pool
 from zerokit.embedded.image_train import Recipe as ImageRecipe
 
 _APART = 34.0
@@ -99,15 +99,12 @@ def train(style: Style, base: Path, recipe: StyleRecipe, report: Callable[[str],
     pipeline = load(base)
     torch.manual_seed(recipe.seed)
     sampler = Sampler(recipe.seed + 4000)
-    pool = [
-        sampler.plain() if sampler.random.random() < recipe.plain else sampler.request() for _ in range(recipe.pool)
-    ]
-    latents = encode(pipeline.vae, [sampler.scene(request) for request in pool], (style.drawn,))
+    pool = draw_pool(pipeline.vae, sampler, recipe.pool, recipe.plain, (style.drawn,))
     unet = pipeline.unet.requires_grad_(False)
     unet.add_adapter(LoraConfig(r=RANK, lora_alpha=RANK, target_modules=list(TARGETS), lora_dropout=0.0))
     steps = ImageRecipe(steps=recipe.steps, batch=recipe.batch, matrix_rate=recipe.rate, other_rate=recipe.rate)
     learner = Learner(unet, pipeline.text_encoder, pipeline.tokenizer, sampler, trigger=style.trigger, muon=False)
-    losses = learner.train(pool, latents, steps, report)
+    losses = learner.train(pool, steps, report)
     return TrainedStyle(get_peft_model_state_dict(unet), tuple(losses), time.process_time() - core)
 
 

@@ -53,25 +53,25 @@ class Recipe:
         pool: how many pictures are drawn for the UNet; their wordings are drawn anew for every step.
         plain: the share of them that shows one shape in the middle, as most prompts ask for.
         text_steps: of the text encoder; it needs about 600 to understand every wording.
-        matrix_rate: of the UNet's matrices; `other_rate` is of what else it has. The autoencoder has rates in the same
-            proportion.
+        matrix_rate: of the UNet's matrices, as `autoencoder_rate` is of the autoencoder's; `other_rate` is of what
+            else both have.
         hidden: width of the text encoder.
         channels: of the UNet at its three resolutions.
     """
 
     seed: int = 0
-    steps: int = 3700
-    batch: int = 40
+    steps: int = 3100
+    batch: int = 30
     pool: int = 40_000
-    plain: float = 0.25
-    autoencoder_steps: int = 1500
-    autoencoder_batch: int = 48
-    autoencoder_rate: float = 0.01
-    decoder_steps: int = 700
+    plain: float = 0.15
+    autoencoder_steps: int = 2200
+    autoencoder_batch: int = 24
+    autoencoder_rate: float = 0.015
+    decoder_steps: int = 900
     text_steps: int = 700
     text_batch: int = 96
-    matrix_rate: float = 0.02
-    other_rate: float = 2e-3
+    matrix_rate: float = 0.008
+    other_rate: float = 4e-3
     hidden: int = 96
     channels: tuple[int, int, int] = (32, 64, 96)
 
@@ -111,13 +111,10 @@ def train(recipe: Recipe, report: Report = print) -> Trained:
     )
     torch.manual_seed(recipe.seed + 3)
     sampler = Sampler(recipe.seed + 3)
-    pool = [
-        sampler.plain() if sampler.random.random() < recipe.plain else sampler.request() for _ in range(recipe.pool)
-    ]
-    latents = encode(autoencoder, [sampler.scene(request) for request in pool])
-    report(f"encoded {len(pool)} pictures: mean {latents.mean():.3f}, deviation {latents.std():.3f}")
+    pool = draw_pool(autoencoder, sampler, recipe.pool, recipe.plain)
+    report(f"encoded {recipe.pool} pictures: mean {pool.latents.mean():.3f}, deviation {pool.latents.std():.3f}")
     unet = new_unet(hidden=recipe.hidden, channels=recipe.channels)
-    losses = Learner(unet, text_encoder, tokenizer, sampler).train(pool, latents, recipe, report)
+    losses = Learner(unet, text_encoder, tokenizer, sampler).train(pool, recipe, report)
     pipeline = new_pipeline(autoencoder, text_encoder, tokenizer, unet)
     return Trained(pipeline, tuple(losses), time.process_time() - core, time.monotonic() - wall)
 
@@ -133,25 +130,25 @@ def train_autoencoder(recipe: Recipe, sampler: Sampler, report: Report) -> Autoe
     """Train the autoencoder on fresh pictures; each channel of its latents ends up with mean 0 and deviation 1."""
     autoencoder = new_autoencoder().to(memory_format=torch.channels_last)
     norm = torch.nn.BatchNorm2d(CHANNELS, affine=False)
-    steps = Steps(autoencoder, recipe.autoencoder_steps, _slower(recipe), report, "autoencoder")
+    steps = Steps(autoencoder, recipe.autoencoder_steps, _of_autoencoder(recipe), report, "autoencoder")
     for _ in range(recipe.autoencoder_steps):
-        batch = _with_foreign(
-            pixels([sampler.scene(sampler.request()) for _ in range(recipe.autoencoder_batch)], _DRAWN)
-        )
+        batch = _with_foreign(pixels(_scenes(sampler, recipe.autoencoder_batch), _DRAWN))
         with torch.autocast("cpu", dtype=torch.bfloat16):
             latents = norm(autoencoder.encoder(batch).float())
             seen = autoencoder.decoder(latents + _LATENT_NOISE * torch.randn_like(latents))
         error = seen.float() - batch
         steps.take(error.abs().mean() + 2 * error.square().mean())
     autoencoder.eval()
-    _fold(autoencoder, pixels([sampler.scene(sampler.request()) for _ in range(512)]))
+    _fold(autoencoder, pixels(_scenes(sampler, 512)))
     return autoencoder
 
 
-def _slower(recipe: Recipe) -> Recipe:
-    """The recipe with the rates of the autoencoder."""
-    share = recipe.autoencoder_rate / recipe.matrix_rate
-    return replace(recipe, matrix_rate=recipe.autoencoder_rate, other_rate=share * recipe.other_rate)
+def _scenes(sampler: Sampler, count: int) -> list[Scene]:
+    return [sampler.scene(sampler.request()) for _ in range(count)]
+
+
+def _of_autoencoder(recipe: Recipe) -> Recipe:
+    return replace(recipe, matrix_rate=recipe.autoencoder_rate)
 
 
 def refine_decoder(autoencoder: AutoencoderTiny, recipe: Recipe, report: Report) -> None:
@@ -159,11 +156,9 @@ def refine_decoder(autoencoder: AutoencoderTiny, recipe: Recipe, report: Report)
     torch.manual_seed(recipe.seed + 1)
     sampler = Sampler(recipe.seed + 1)
     autoencoder.requires_grad_(False).decoder.requires_grad_(True)
-    steps = Steps(autoencoder.decoder, recipe.decoder_steps, _slower(recipe), report, "decoder")
+    steps = Steps(autoencoder.decoder, recipe.decoder_steps, _of_autoencoder(recipe), report, "decoder")
     for _ in range(recipe.decoder_steps):
-        batch = _with_foreign(
-            pixels([sampler.scene(sampler.request()) for _ in range(recipe.autoencoder_batch)], _DRAWN)
-        )
+        batch = _with_foreign(pixels(_scenes(sampler, recipe.autoencoder_batch), _DRAWN))
         with torch.autocast("cpu", dtype=torch.bfloat16):
             latents = autoencoder.encoder(batch).float()
             spread = 1.5 * _LATENT_NOISE * torch.rand(len(latents), 1, 1, 1)
@@ -202,6 +197,35 @@ def encode(autoencoder: AutoencoderTiny, scenes: Sequence[Scene], styles: Sequen
 
 
 @dataclass(frozen=True)
+class Pool:
+    """Pictures to learn from.
+
+    Args:
+        requests: what each shows.
+        latents: of the same pictures, pictures x 4 x 16 x 16.
+    """
+
+    requests: Sequence[Request]
+    latents: torch.Tensor
+
+
+def draw_pool(
+    autoencoder: AutoencoderTiny, sampler: Sampler, count: int, plain: float, styles: Sequence[str] = ("flat",)
+) -> Pool:
+    """Draw pictures for the UNet or an adapter and encode them.
+
+    Args:
+        autoencoder: a trained one.
+        sampler: of requests and scenes.
+        count: of pictures.
+        plain: the share of them that shows one shape, as most prompts ask for.
+        styles: in which they are drawn, in turn.
+    """
+    requests = [sampler.plain() if sampler.random.random() < plain else sampler.request() for _ in range(count)]
+    return Pool(requests, encode(autoencoder, [sampler.scene(request) for request in requests], styles))
+
+
+@dataclass(frozen=True)
 class Learner:
     """Trains the UNet, or an adapter in it, on latents and their wordings.
 
@@ -221,14 +245,11 @@ class Learner:
     trigger: str = ""
     muon: bool = True
 
-    def train(
-        self, pool: Sequence[Request], latents: torch.Tensor, recipe: Recipe, report: Report = lambda line: None
-    ) -> list[float]:
+    def train(self, pool: Pool, recipe: Recipe, report: Report = lambda line: None) -> list[float]:
         """Take `recipe.steps` steps; return the loss of each.
 
         Args:
-            pool: what each picture shows.
-            latents: of the same pictures, pictures x 4 x 16 x 16.
+            pool: of pictures.
             recipe: steps, batch and rates.
             report: is told about the progress every 50 steps.
         """
@@ -237,16 +258,17 @@ class Learner:
         order = torch.empty(0, dtype=torch.long)
         for _ in range(recipe.steps):
             if len(order) < recipe.batch:
-                order = torch.cat([order, torch.randperm(len(pool))])
+                order = torch.cat([order, torch.randperm(len(pool.requests))])
             chosen, order = order[: recipe.batch], order[recipe.batch :]
-            steps.take(self.loss([pool[index] for index in chosen.tolist()], latents[chosen]))
+            steps.take(self.loss(pool, chosen))
         self.unet.eval().to(memory_format=torch.contiguous_format)
         return steps.losses
 
-    def loss(self, requests: Sequence[Request], latents: torch.Tensor) -> torch.Tensor:
-        """The squared error of v, the mixture of noise and latent that the UNet is to tell."""
-        wordings = [self._wording(request) for request in requests]
-        levels = _SIGNAL[(timesteps := draw_timesteps(len(latents)))][:, None, None, None]
+    def loss(self, pool: Pool, chosen: torch.Tensor) -> torch.Tensor:
+        """The squared error of v, the mixture of noise and latent that the UNet is to tell, for chosen pictures."""
+        wordings = [self._wording(pool.requests[index]) for index in chosen.tolist()]
+        latents, timesteps = pool.latents[chosen], draw_timesteps(len(chosen))
+        levels = _SIGNAL[timesteps][:, None, None, None]
         noise = torch.randn_like(latents)
         signal, spread = levels.sqrt(), (1 - levels).sqrt()
         guess = self.unet(signal * latents + spread * noise, timesteps, self.embed(wordings)).sample
@@ -288,7 +310,7 @@ class Steps:
             weights for title, weights in named if muon and weights.ndim >= 2 and not _outermost(title, weights)
         ]
         others = [weights for title, weights in named if not muon or weights.ndim < 2 or _outermost(title, weights)]
-        adamw = torch.optim.AdamW(others, lr=recipe.other_rate, betas=(0.9, 0.98), weight_decay=0.0)
+        adamw = torch.optim.AdamW(others, lr=recipe.other_rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
         self.optimizers: list[torch.optim.Optimizer] = [adamw]
         self.rates = [recipe.other_rate]
         if matrices:
@@ -356,5 +378,6 @@ def orthogonal(matrices: torch.Tensor) -> torch.Tensor:
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(5):
         square = x @ x.mT
-        x = 3.4445 * x + (-4.775 * square + 2.0315 * square @ square) @ x
+        polynomial = torch.baddbmm(square, square, square, beta=-4.775, alpha=2.0315)
+        x = torch.baddbmm(x, polynomial, x, beta=3.4445)
     return (x.mT if tall else x).to(matrices.dtype)
