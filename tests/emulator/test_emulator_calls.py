@@ -71,7 +71,7 @@ def test_two_gpus_serve_two_calls_and_the_third_waits(world):
         world.client("plain", "free:b"),
         world.client("probe", "free:c"),
     )
-    jobs = [hold.submit(1.0, 5, api_name="/hold"), stream.submit(30, api_name="/stream")]
+    jobs = [hold.submit(3.0, 5, api_name="/hold"), stream.submit(60, api_name="/stream")]
     until(lambda: len(world.z.leases) == 2)
     third.predict(api_name="/threads")
     for job in jobs:
