@@ -60,14 +60,14 @@ class Recipe:
     """
 
     seed: int = 0
-    steps: int = 3100
+    steps: int = 2600
     batch: int = 30
     pool: int = 40_000
     plain: float = 0.15
-    autoencoder_steps: int = 2200
+    autoencoder_steps: int = 2000
     autoencoder_batch: int = 24
     autoencoder_rate: float = 0.015
-    decoder_steps: int = 900
+    decoder_steps: int = 800
     text_steps: int = 700
     text_batch: int = 96
     matrix_rate: float = 0.008
