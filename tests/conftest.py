@@ -14,6 +14,9 @@ import pytest
 
 os.environ["ZEROKIT_HOME"] = "off"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models only wait for each other's threads on a busy machine
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+# Gradio looks for a free port and takes it a little later: another worker could have taken it in between.
+os.environ.setdefault("GRADIO_SERVER_PORT", str(7860 + 100 * WORKER))
 
 gc.disable()  # until all is imported: the millions of objects that torch and others make stay anyway
 
